@@ -31,3 +31,15 @@ func (t *Time) UnmarshalText(text []byte) error {
 	t.t = v
 	return nil
 }
+
+// CheckExpiry checks that a statement that expires at expires may be used now:
+// not past, and not further ahead than longest.
+func CheckExpiry(what string, expires Time, now time.Time, longest time.Duration) error {
+	if !now.Before(expires.t) {
+		return Fail("expiry", "%s expired at %s (it is %s)", what, expires, TimeOf(now))
+	}
+	if expires.t.Sub(now) > longest {
+		return Fail("expiry", "%s expires at %s, more than %d days ahead of %s", what, expires, int(longest/(24*time.Hour)), TimeOf(now))
+	}
+	return nil
+}

@@ -1,0 +1,161 @@
+// Package policy is the policy statement, which says what keys may sign what
+// under which ceilings: docs/spec/statement.md, section "policy/v1".
+package policy
+
+import (
+	"strings"
+	"time"
+
+	"github.com/countersign/countersign/internal/canon"
+	"github.com/countersign/countersign/keys"
+)
+
+// Type is the statement's type.
+const Type = "countersign.policy/v1"
+
+const (
+	maxBytes       = 64 << 10
+	maxResearchers = 256
+	maxVersion     = 1<<31 - 1
+	maxAge         = 366 * 24 * time.Hour
+)
+
+// Policy lists the researchers.
+type Policy struct {
+	Type        string       `json:"type"`
+	Version     int64        `json:"version"`
+	Researchers []Researcher `json:"researchers"`
+	Expires     canon.Time   `json:"expires"`
+}
+
+// Researcher is a key, the names that it may sign, and how much it may ask
+// of a visitor.
+type Researcher struct {
+	Name     string         `json:"name"`
+	Key      keys.PublicKey `json:"key"`
+	Prefix   string         `json:"prefix"`
+	Ceilings Ceilings       `json:"ceilings"`
+}
+
+// Ceilings are the largest limits that a researcher's releases and orders may
+// have: fuel per task, pages of 64 KiB, seconds per task, tasks per order.
+type Ceilings struct {
+	TaskFuel    uint64 `json:"task_fuel"`
+	MemoryPages uint32 `json:"memory_pages"`
+	Seconds     uint32 `json:"seconds"`
+	Tasks       uint64 `json:"tasks"`
+}
+
+// Parse reads a policy and checks its bounds, but neither signatures nor
+// expiry. Errors have a failure class of statement.md.
+func Parse(data []byte) (*Policy, error) {
+	var p Policy
+	if err := canon.Decode(data, maxBytes, Type, &p); err != nil {
+		return nil, err
+	}
+	if err := p.check(); err != nil {
+		return nil, err
+	}
+	return &p, nil
+}
+
+// Encode returns the canonical encoding of p.
+func (p *Policy) Encode() ([]byte, error) {
+	if err := p.check(); err != nil {
+		return nil, err
+	}
+	return canon.Encode(p)
+}
+
+// Current checks that p has not expired and does not expire later than a
+// policy may.
+func (p *Policy) Current(now time.Time) error {
+	return canon.CheckExpiry("policy", p.Expires, now, maxAge)
+}
+
+// Keys returns every researcher's key.
+func (p *Policy) Keys() []keys.PublicKey {
+	all := make([]keys.PublicKey, len(p.Researchers))
+	for i, r := range p.Researchers {
+		all[i] = r.Key
+	}
+	return all
+}
+
+// ByKey returns the researcher who has the key, or nil.
+func (p *Policy) ByKey(k keys.PublicKey) *Researcher {
+	for i := range p.Researchers {
+		if p.Researchers[i].Key == k {
+			return &p.Researchers[i]
+		}
+	}
+	return nil
+}
+
+// Covers reports whether the researcher may sign for the release name: any
+// name below a prefix that ends in "/", or the prefix itself.
+func (r *Researcher) Covers(name string) bool {
+	if strings.HasSuffix(r.Prefix, "/") {
+		return strings.HasPrefix(name, r.Prefix)
+	}
+	return name == r.Prefix
+}
+
+// MaxName is the longest release name, in characters.
+const MaxName = 64
+
+// ValidName reports whether name can be a release's name.
+func ValidName(name string) bool {
+	if len(name) > MaxName {
+		return false
+	}
+	for part := range strings.SplitSeq(name, "/") {
+		if part == "" || part[0] == '-' || part[len(part)-1] == '-' {
+			return false
+		}
+		for _, c := range []byte(part) {
+			if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func (p *Policy) check() error {
+	switch n := len(p.Researchers); {
+	case p.Type != Type:
+		return canon.Fail("bounds", "policy: type %q", p.Type)
+	case p.Version < 1 || p.Version > maxVersion:
+		return canon.Fail("bounds", "policy: version %d is not from 1 to 2^31-1", p.Version)
+	case n < 1 || n > maxResearchers:
+		return canon.Fail("bounds", "policy: %d researchers, 1 to %d allowed", n, maxResearchers)
+	}
+	seen := map[keys.PublicKey]bool{}
+	for i := range p.Researchers {
+		r := &p.Researchers[i]
+		if err := r.check(); err != nil {
+			return err
+		}
+		if seen[r.Key] {
+			return canon.Fail("bounds", "policy: key %s stands twice", r.Key)
+		}
+		seen[r.Key] = true
+	}
+	return nil
+}
+
+func (r *Researcher) check() error {
+	c := r.Ceilings
+	switch {
+	case len(r.Name) < 1 || len(r.Name) > 64:
+		return canon.Fail("bounds", "policy: a researcher's name has 1 to 64 characters, %q has %d", r.Name, len(r.Name))
+	case r.Key.IsZero():
+		return canon.Fail("bounds", "policy: researcher %q has no key", r.Name)
+	case len(r.Prefix) > MaxName || !ValidName(strings.TrimSuffix(r.Prefix, "/")):
+		return canon.Fail("bounds", "policy: researcher %q: prefix %q is neither a name nor a name with / at its end", r.Name, r.Prefix)
+	case c.TaskFuel < 1 || c.TaskFuel > canon.MaxInteger || c.MemoryPages < 1 || c.Seconds < 1 || c.Tasks < 1 || c.Tasks > canon.MaxInteger:
+		return canon.Fail("bounds", "policy: researcher %q: every ceiling is at least 1 and below 2^53", r.Name)
+	}
+	return nil
+}

@@ -1,0 +1,97 @@
+package policy
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/countersign/countersign/internal/canon"
+	"github.com/countersign/countersign/keys"
+)
+
+var now = time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)
+
+func sample(t testing.TB) *Policy {
+	s, err := keys.Generate(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Policy{Type: Type, Version: 1, Expires: canon.TimeOf(now.Add(300 * 24 * time.Hour)),
+		Researchers: []Researcher{{Name: "Ada", Key: s.Public(), Prefix: "ada/",
+			Ceilings: Ceilings{TaskFuel: 1e9, MemoryPages: 16, Seconds: 60, Tasks: 1000}}}}
+}
+
+func TestRoundTrip(t *testing.T) {
+	p := sample(t)
+	data, err := p.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := Parse(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := got.Encode()
+	if err != nil || !bytes.Equal(again, data) {
+		t.Fatalf("%v\n%s\n%s", err, data, again)
+	}
+	if r := got.ByKey(p.Researchers[0].Key); r == nil || r.Name != "Ada" {
+		t.Errorf("ByKey: %v", r)
+	}
+}
+
+func TestCovers(t *testing.T) {
+	for _, c := range []struct {
+		prefix, name string
+		want         bool
+	}{
+		{"ada/", "ada/factor", true}, {"ada/", "ada/x/y", true}, {"ada/", "ada", false},
+		{"ada/", "adam/factor", false}, {"ada", "ada", true}, {"ada", "ada/factor", false}, {"ada", "adam", false},
+	} {
+		r := Researcher{Prefix: c.prefix}
+		if got := r.Covers(c.name); got != c.want {
+			t.Errorf("prefix %q covers %q: %v", c.prefix, c.name, got)
+		}
+	}
+}
+
+func TestBounds(t *testing.T) {
+	for name, spoil := range map[string]func(*Policy){
+		"version 0":      func(p *Policy) { p.Version = 0 },
+		"nobody":         func(p *Policy) { p.Researchers = []Researcher{} },
+		"key twice":      func(p *Policy) { p.Researchers = append(p.Researchers, p.Researchers[0]) },
+		"no name":        func(p *Policy) { p.Researchers[0].Name = "" },
+		"no key":         func(p *Policy) { p.Researchers[0].Key = keys.PublicKey{} },
+		"prefix empty":   func(p *Policy) { p.Researchers[0].Prefix = "" },
+		"prefix /":       func(p *Policy) { p.Researchers[0].Prefix = "/" },
+		"prefix case":    func(p *Policy) { p.Researchers[0].Prefix = "Ada/" },
+		"prefix long":    func(p *Policy) { p.Researchers[0].Prefix = strings.Repeat("a", 64) + "/" },
+		"ceiling 0":      func(p *Policy) { p.Researchers[0].Ceilings.Tasks = 0 },
+		"ceiling 2^53":   func(p *Policy) { p.Researchers[0].Ceilings.TaskFuel = 1 << 53 },
+		"too many":       func(p *Policy) { p.Researchers = make([]Researcher, maxResearchers+1) },
+		"not this type":  func(p *Policy) { p.Type = "countersign.release/v1" },
+		"version 2^31":   func(p *Policy) { p.Version = 1 << 31 },
+		"name too long":  func(p *Policy) { p.Researchers[0].Name = strings.Repeat("a", 65) },
+		"no memory":      func(p *Policy) { p.Researchers[0].Ceilings.MemoryPages = 0 },
+		"no time at all": func(p *Policy) { p.Researchers[0].Ceilings.Seconds = 0 },
+	} {
+		p := sample(t)
+		spoil(p)
+		if _, err := p.Encode(); canon.ClassOf(err) != "bounds" {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+func TestCurrent(t *testing.T) {
+	p := sample(t)
+	for when, ok := range map[time.Time]bool{
+		now: true, p.Expires.Time().Add(-time.Second): true, p.Expires.Time(): false,
+		p.Expires.Time().Add(-367 * 24 * time.Hour): false,
+	} {
+		if err := p.Current(when); (err == nil) != ok {
+			t.Errorf("at %s: %v", when, err)
+		}
+	}
+}

@@ -1,0 +1,208 @@
+package release
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/countersign/countersign/internal/canon"
+)
+
+// Input is the rule by which the inputs of all tasks follow from the order.
+// It has exactly one member.
+type Input struct {
+	Lines *Lines `json:"lines,omitempty"`
+	Range *Range `json:"range,omitempty"`
+}
+
+// Lines gives each task some lines of a file.
+type Lines struct {
+	TreeRoot canon.Digest `json:"tree_root"` // RFC 6962, leaf t is the input of task t
+	Length   int64        `json:"length"`    // bytes
+	Lines    int64        `json:"lines"`
+	PerTask  int64        `json:"per_task"`
+}
+
+// Range gives each task a part of the numbers From ≤ n < To.
+type Range struct {
+	From int64 `json:"from"`
+	To   int64 `json:"to"`
+	Step int64 `json:"step"`
+}
+
+const (
+	maxTasks = 1 << 40
+	// MaxTaskInput is the longest input of one task, in bytes.
+	MaxTaskInput = 65536
+	// MaxInputFile is the longest input file, in bytes.
+	MaxInputFile = 1 << 30
+)
+
+// Tasks returns how many tasks the order has.
+func (o *Order) Tasks() uint64 { return o.Input.tasks() }
+
+func (in *Input) tasks() uint64 {
+	if l := in.Lines; l != nil {
+		return ceilDiv(l.Lines, l.PerTask)
+	}
+	return ceilDiv(in.Range.To-in.Range.From, in.Range.Step)
+}
+
+func ceilDiv(a, b int64) uint64 { return (uint64(a) + uint64(b) - 1) / uint64(b) }
+
+// RangeInput returns the input of a task of an order with the range rule.
+func (r *Range) RangeInput(task uint64) []byte {
+	a := r.From + int64(task)*r.Step
+	return fmt.Appendf(nil, "%d %d\n", a, min(a+r.Step, r.To))
+}
+
+func (in *Input) check(label string) error {
+	l, r := in.Lines, in.Range
+	switch {
+	case (l == nil) == (r == nil):
+		return canon.Fail("bounds", "%s: input needs exactly one rule", label)
+	case r != nil && (r.From < 0 || r.From >= r.To || r.To > canon.MaxInteger || r.Step < 1 || r.Step > canon.MaxInteger):
+		return canon.Fail("bounds", "%s: range from %d to %d by %d", label, r.From, r.To, r.Step)
+	case l != nil && (l.Length < 1 || l.Length > MaxInputFile || l.Lines < 1 || l.Lines > l.Length || l.PerTask < 1 || l.PerTask > MaxTaskInput):
+		return canon.Fail("bounds", "%s: %d lines in %d bytes, %d a task", label, l.Lines, l.Length, l.PerTask)
+	case in.tasks() > maxTasks:
+		return canon.Fail("bounds", "%s: %d tasks, at most 2^40 allowed", label, in.tasks())
+	}
+	return nil
+}
+
+// Span is where a task's input lies in the input file.
+type Span struct {
+	Offset int64
+	Length int
+}
+
+// Split reads an input file, perTask lines a task, and calls each with the
+// input of every task in order. It returns the rule that describes the file.
+// Errors are of class input, with the line's number.
+func Split(file io.Reader, perTask int64, each func(task uint64, at Span, input []byte) error) (*Lines, error) {
+	if perTask < 1 || perTask > MaxTaskInput {
+		return nil, canon.Fail("bounds", "per_task %d is not from 1 to %d", perTask, MaxTaskInput)
+	}
+	s := splitter{rule: Lines{PerTask: perTask}, each: each}
+	r := bufio.NewReaderSize(io.LimitReader(file, MaxInputFile+1), MaxTaskInput+1)
+	for {
+		line, err := r.ReadSlice('\n')
+		switch {
+		case errors.Is(err, io.EOF) && len(line) == 0:
+			return s.finish()
+		case errors.Is(err, io.EOF):
+			return nil, canon.Fail("input", "input file: line %d, the last, has no newline at its end", s.rule.Lines+1)
+		case errors.Is(err, bufio.ErrBufferFull):
+			return nil, canon.Fail("input", "input file: line %d is longer than %d bytes", s.rule.Lines+1, MaxTaskInput)
+		case err != nil:
+			return nil, fmt.Errorf("reading the input file: %w", err)
+		}
+		if err := s.line(line); err != nil {
+			return nil, err
+		}
+	}
+}
+
+type splitter struct {
+	rule  Lines
+	each  func(uint64, Span, []byte) error
+	task  bytes.Buffer
+	inBuf int64 // lines in task
+	tree  tree
+}
+
+func (s *splitter) line(line []byte) error {
+	s.rule.Lines++
+	s.rule.Length += int64(len(line))
+	s.task.Write(line)
+	s.inBuf++
+	if s.rule.Length > MaxInputFile {
+		return canon.Fail("input", "input file: longer than %d bytes", MaxInputFile)
+	}
+	if s.task.Len() > MaxTaskInput {
+		return canon.Fail("input", "input file: the input of the task with line %d is longer than %d bytes: fewer lines a task", s.rule.Lines, MaxTaskInput)
+	}
+	if s.inBuf == s.rule.PerTask {
+		return s.flush()
+	}
+	return nil
+}
+
+func (s *splitter) flush() error {
+	input := s.task.Bytes()
+	at := Span{s.rule.Length - int64(len(input)), len(input)}
+	if err := s.each(s.tree.leaves(), at, input); err != nil {
+		return err
+	}
+	s.tree.add(input)
+	s.task.Reset()
+	s.inBuf = 0
+	return nil
+}
+
+func (s *splitter) finish() (*Lines, error) {
+	if s.inBuf > 0 {
+		if err := s.flush(); err != nil {
+			return nil, err
+		}
+	}
+	if s.rule.Lines == 0 {
+		return nil, canon.Fail("input", "input file: empty")
+	}
+	s.rule.TreeRoot = s.tree.root()
+	return &s.rule, nil
+}
+
+// CheckInput reads the input file of an order with the lines rule, checks that
+// it is the signed one, and returns where each task's input lies.
+func (o *Order) CheckInput(file io.Reader) ([]Span, error) {
+	want := o.Input.Lines
+	if want == nil {
+		return nil, canon.Fail("input", "%s: its input rule takes no file", o.label())
+	}
+	var spans []Span
+	got, err := Split(file, want.PerTask, func(_ uint64, at Span, _ []byte) error {
+		spans = append(spans, at)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if *got != *want {
+		return nil, canon.Fail("input", "%s: the input file is not the signed one (%d lines, %d bytes, root %s; signed %d, %d, %s)",
+			o.label(), got.Lines, got.Length, got.TreeRoot.Short(), want.Lines, want.Length, want.TreeRoot.Short())
+	}
+	return spans, nil
+}
+
+// tree computes an RFC 6962 tree hash keeping only the complete subtrees'
+// roots, one per level, so that it takes the same memory for any file.
+type tree struct {
+	n     uint64
+	roots []tlog.Hash // of complete subtrees, largest first: one per bit of n
+}
+
+func (t *tree) leaves() uint64 { return t.n }
+
+func (t *tree) add(leaf []byte) {
+	h := tlog.RecordHash(leaf)
+	for n := t.n; n&1 == 1; n >>= 1 {
+		h = tlog.NodeHash(t.roots[len(t.roots)-1], h)
+		t.roots = t.roots[:len(t.roots)-1]
+	}
+	t.roots = append(t.roots, h)
+	t.n++
+}
+
+func (t *tree) root() canon.Digest {
+	h := t.roots[len(t.roots)-1]
+	for i := len(t.roots) - 2; i >= 0; i-- {
+		h = tlog.NodeHash(t.roots[i], h)
+	}
+	return canon.Digest(h)
+}

@@ -1,0 +1,114 @@
+package release
+
+import (
+	"time"
+
+	"github.com/countersign/countersign/internal/canon"
+	"github.com/countersign/countersign/keys"
+	"github.com/countersign/countersign/policy"
+)
+
+// Order is one job: a release, its inputs, and when its results count.
+type Order struct {
+	Type             string       `json:"type"`
+	Title            string       `json:"title"`
+	ReleaseSHA256    canon.Digest `json:"release_sha256"`
+	Input            Input        `json:"input"`
+	Redundancy       Redundancy   `json:"redundancy"`
+	CompletePermille int          `json:"complete_permille"`
+	Priority         int          `json:"priority"`
+	NotBefore        canon.Time   `json:"not_before"`
+	Expires          canon.Time   `json:"expires"`
+}
+
+// Redundancy has exactly one member.
+type Redundancy struct {
+	Vote *Vote `json:"vote,omitempty"`
+}
+
+// Vote accepts an outcome when Agree of at most Of lanes report it.
+type Vote struct {
+	Agree int `json:"agree"`
+	Of    int `json:"of"`
+}
+
+// MaxLanes is the largest Vote.Of.
+const MaxLanes = 16
+
+// ParseOrder reads an order and checks its bounds.
+func ParseOrder(statement []byte) (*Order, error) {
+	var o Order
+	if err := canon.Decode(statement, MaxStatement, OrderType, &o); err != nil {
+		return nil, err
+	}
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	return &o, nil
+}
+
+// Encode returns the canonical encoding of o, if its values are in bounds.
+func (o *Order) Encode() ([]byte, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	return canon.Encode(o)
+}
+
+// Sign encodes o and signs it.
+func (o *Order) Sign(key keys.SecretKey) (statement, signature []byte, err error) {
+	statement, err = o.Encode()
+	if err != nil {
+		return nil, nil, err
+	}
+	return statement, keys.Sign(key, statement, OrderType+" "+o.Title), nil
+}
+
+// OpenOrder verifies an order against the policy and the release it names,
+// which the caller has opened: named is called with the order's release digest.
+func OpenOrder(statement, signature []byte, p *policy.Policy, named func(canon.Digest) (*Release, error), now time.Time) (*Order, *policy.Researcher, error) {
+	who, err := openSignature(statement, signature, p)
+	if err != nil {
+		return nil, nil, err
+	}
+	o, err := ParseOrder(statement)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := canon.CheckExpiry(o.label(), o.Expires, now, MaxAge); err != nil {
+		return nil, nil, err
+	}
+	r, err := named(o.ReleaseSHA256)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !who.Covers(r.Name) {
+		return nil, nil, canon.Fail("name_prefix", "%s: key %s may order names under %q only, not %q", o.label(), who.Key, who.Prefix, r.Name)
+	}
+	if n := o.Tasks(); n > who.Ceilings.Tasks {
+		return nil, nil, canon.Fail("ceiling", "%s: %d tasks are over the policy's ceiling of %d for this key", o.label(), n, who.Ceilings.Tasks)
+	}
+	return o, who, nil
+}
+
+func (o *Order) label() string { return "order \"" + o.Title + "\"" }
+
+func (o *Order) check() error {
+	switch v := o.Redundancy.Vote; {
+	case o.Type != OrderType:
+		return canon.Fail("bounds", "order: type %q", o.Type)
+	case !validText(o.Title):
+		return canon.Fail("bounds", "order: title has %d characters, 1 to %d allowed", len(o.Title), maxText)
+	case v == nil:
+		return canon.Fail("bounds", "%s: no redundancy rule", o.label())
+	case v.Agree < 1 || v.Of < v.Agree || v.Of > MaxLanes || 2*v.Agree <= v.Of:
+		return canon.Fail("bounds", "%s: vote %d of %d: want more than half, of at most %d", o.label(), v.Agree, v.Of, MaxLanes)
+	case o.CompletePermille < 1 || o.CompletePermille > 1000:
+		return canon.Fail("bounds", "%s: complete_permille %d is not from 1 to 1000", o.label(), o.CompletePermille)
+	case o.Priority < 0 || o.Priority > 9:
+		return canon.Fail("bounds", "%s: priority %d is not from 0 to 9", o.label(), o.Priority)
+	case !o.NotBefore.Time().Before(o.Expires.Time()):
+		return canon.Fail("bounds", "%s: expires at %s, not after not_before %s", o.label(), o.Expires, o.NotBefore)
+	}
+	return o.Input.check(o.label())
+}
