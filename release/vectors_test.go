@@ -1,0 +1,335 @@
+package release
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"aead.dev/minisign"
+
+	"github.com/countersign/countersign/internal/canon"
+	"github.com/countersign/countersign/keys"
+)
+
+var update = flag.Bool("update", false, "write the vectors again")
+
+const vectorDir = "../testdata/vectors/statement"
+
+// vector is one case, read by Go and by TypeScript: see the folder's README.
+type vector struct {
+	Name      string   `json:"name"`
+	Kind      string   `json:"kind"`
+	Class     string   `json:"class"` // "ok" or the failure class expected
+	Now       string   `json:"now"`
+	Keys      []string `json:"keys"`
+	Statement []byte   `json:"statement"`
+	Signature []byte   `json:"signature"`
+}
+
+// TestVectors opens every vector of the folder as a worker does that trusts
+// the vector's keys.
+func TestVectors(t *testing.T) {
+	if *update {
+		writeVectors(t)
+	}
+	index, err := os.ReadFile(filepath.Join(vectorDir, "INDEX"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := strconv.Atoi(strings.TrimSpace(string(index)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(vectorDir, "*.json"))
+	if err != nil || len(files) != want {
+		t.Fatalf("%d vectors, INDEX says %d (%v)", len(files), want, err)
+	}
+	for _, f := range files {
+		data, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var v vector
+		if err := json.Unmarshal(data, &v); err != nil {
+			t.Fatalf("%s: %v", f, err)
+		}
+		t.Run(v.Name, func(t *testing.T) { v.run(t) })
+	}
+	t.Logf("%d statement vectors", len(files))
+}
+
+func (v vector) run(t *testing.T) {
+	at, err := time.Parse(time.RFC3339, v.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var trusted []keys.PublicKey
+	for _, k := range v.Keys {
+		key, err := keys.ParsePublicKey([]byte(k))
+		if err != nil {
+			t.Fatal(err)
+		}
+		trusted = append(trusted, key)
+	}
+	_, _, err = OpenPinned(v.Statement, v.Signature, trusted, at)
+	got := canon.ClassOf(err)
+	if err == nil {
+		got = "ok"
+	}
+	if got != v.Class {
+		t.Errorf("got %s (%v), want %s", got, err, v.Class)
+	}
+}
+
+func writeVectors(t *testing.T) {
+	old, err := filepath.Glob(filepath.Join(vectorDir, "*.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range old {
+		if err := os.Remove(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all := buildVectors(t)
+	for _, v := range all {
+		var buf bytes.Buffer
+		enc := json.NewEncoder(&buf)
+		enc.SetIndent("", "  ")
+		if err := enc.Encode(v); err != nil {
+			t.Fatal(err)
+		}
+		name := strings.NewReplacer(" ", "-", "^", "", ",", "").Replace(v.Name) + ".json"
+		if err := os.WriteFile(filepath.Join(vectorDir, name), buf.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(vectorDir, "INDEX"), fmt.Appendln(nil, len(all)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+type builder struct {
+	t   testing.TB
+	key keys.SecretKey
+	all []vector
+}
+
+func buildVectors(t testing.TB) []vector {
+	b := &builder{t: t, key: seeded(t, 7)}
+	b.accepted()
+	b.signatures()
+	b.encodings()
+	b.bounds()
+	b.expiry()
+	return b.all
+}
+
+func (b *builder) add(name, class string, statement, signature []byte) *vector {
+	b.all = append(b.all, vector{Name: name, Kind: "release", Class: class, Now: canon.TimeOf(now).String(),
+		Keys: []string{b.key.Public().String()}, Statement: statement, Signature: signature})
+	return &b.all[len(b.all)-1]
+}
+
+func (b *builder) signed(r *Release) (st, sig []byte) {
+	st, err := canon.Encode(r)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return st, keys.Sign(b.key, st, comment(Type, r.Name, r.Version))
+}
+
+func (b *builder) accepted() {
+	st, sig := b.signed(sampleRelease())
+	b.add("good", "ok", st, sig)
+	b.add("good no last newline in signature", "ok", st, bytes.TrimSuffix(sig, []byte("\n")))
+	other := seeded(b.t, 8).Public().String()
+	v := b.add("good second of two keys", "ok", st, sig)
+	v.Keys = []string{other, v.Keys[0]}
+	r := sampleRelease()
+	r.Purpose = `Says "a\b" & <c> to 100%, $1 'x' ~`
+	st, sig = b.signed(r)
+	b.add("good odd text", "ok", st, sig)
+	r = sampleRelease()
+	r.Limits.TaskFuel = canon.MaxInteger
+	r.Limits.OutputBytes = 0
+	st, sig = b.signed(r)
+	b.add("good extreme limits", "ok", st, sig)
+	st, _ = b.signed(sampleRelease())
+	b.add("good comment with tab and bytes over 127", "ok", st,
+		keys.Sign(b.key, st, "timestamp:1\u00e9 file\u2713"))
+}
+
+func (b *builder) signatures() {
+	st, sig := b.signed(sampleRelease())
+	text := string(sig)
+	lines := strings.Split(text, "\n")
+	sub := func(name, class, old, new string) {
+		if !strings.Contains(text, old) {
+			b.t.Fatalf("%s: no %q", name, old)
+		}
+		b.add(name, class, st, []byte(strings.Replace(text, old, new, 1)))
+	}
+	b.add("statement altered", "signature_invalid", bytes.Replace(st, []byte(`"version": 3`), []byte(`"version": 4`), 1), sig)
+	sub("comment altered", "signature_invalid", "version 3", "version 4")
+	b.add("signature of another statement", "signature_invalid", st, keys.Sign(b.key, []byte("x"), "x"))
+	b.add("signature empty", "signature_malformed", st, nil)
+	b.add("signature with carriage returns", "signature_malformed", st, []byte(strings.ReplaceAll(text, "\n", "\r\n")))
+	b.add("signature with a fifth line", "signature_malformed", st, append(bytes.Clone(sig), "more\n"...))
+	b.add("signature with two last newlines", "signature_malformed", st, append(bytes.Clone(sig), '\n'))
+	sub("signature without untrusted comment", "signature_malformed", "untrusted comment: ", "")
+	sub("signature without trusted comment", "signature_malformed", "\ntrusted comment: ", "\ncomment: ")
+	sub("signature base64 with a space", "signature_malformed", lines[1][:8], lines[1][:8]+" ")
+	sub("signature base64 short", "signature_malformed", lines[1], lines[1][:96])
+	sub("signature base64 url alphabet", "signature_malformed", lines[3], strings.Repeat("-", 86)+"==")
+	sub("comment signature base64 not canonical", "signature_malformed", lines[3], trailingBits(lines[3]))
+	sub("signature algorithm unknown", "signature_malformed", lines[1][:3], base64.StdEncoding.EncodeToString([]byte("EX0"))[:3])
+	b.add("signature too large", "too_large", st, bytes.Repeat([]byte("a"), keys.MaxSignature+1))
+	b.add("statement too large", "too_large", bytes.Repeat([]byte(" "), MaxStatement+1), sig)
+	b.add("signature by an unknown key", "signature_unknown_key", st, keys.Sign(seeded(b.t, 8), st, "x"))
+	b.add("signature by another key under a trusted id", "signature_invalid", st, relabel(b.t, keys.Sign(seeded(b.t, 8), st, "x"), lines[1]))
+	b.legacy(st)
+}
+
+// legacy adds signatures with the algorithm Ed, over the bytes and over their
+// digest, which some verifiers take for the same.
+func (b *builder) legacy(st []byte) {
+	sig := keys.Sign(b.key, st, "legacy")
+	lines := strings.Split(string(sig), "\n")
+	raw, err := base64.StdEncoding.DecodeString(lines[1])
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	binary.LittleEndian.PutUint16(raw, minisign.EdDSA)
+	lines[1] = base64.StdEncoding.EncodeToString(raw)
+	b.add("signature legacy over the digest", "signature_legacy", st, []byte(strings.Join(lines, "\n")))
+}
+
+func trailingBits(line string) string {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+	last := strings.TrimRight(line, "=")
+	i := strings.IndexByte(alphabet, last[len(last)-1])
+	return last[:len(last)-1] + string(alphabet[i|1]) + line[len(last):]
+}
+
+// relabel puts the key id of the signature line like into sig.
+func relabel(t testing.TB, sig []byte, like string) []byte {
+	lines := strings.Split(string(sig), "\n")
+	raw, err := base64.StdEncoding.DecodeString(lines[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := base64.StdEncoding.DecodeString(like)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copy(raw[2:10], id[2:10])
+	lines[1] = base64.StdEncoding.EncodeToString(raw)
+	return []byte(strings.Join(lines, "\n"))
+}
+
+func (b *builder) encodings() {
+	good, err := sampleRelease().Encode()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	text := string(good)
+	raw := func(name, statement string) {
+		if statement == text {
+			b.t.Fatalf("%s: unchanged", name)
+		}
+		b.add("encoding "+name, "encoding", []byte(statement), keys.Sign(b.key, []byte(statement), "x"))
+	}
+	sub := func(name, old, new string) { raw(name, strings.Replace(text, old, new, 1)) }
+	sub("unknown member", `"version": 3`, "\"more\": 1,\n  \"version\": 3")
+	sub("duplicate member", `"version": 3`, "\"version\": 3,\n  \"version\": 3")
+	sub("missing member", "  \"version\": 3,\n", "")
+	sub("member in other case", `"version"`, `"Version"`)
+	sub("members swapped", "  \"abi\": \"countersign/1\",\n  \"cost_table\": \"v1\",\n", "  \"cost_table\": \"v1\",\n  \"abi\": \"countersign/1\",\n")
+	sub("type not first", "  \"type\": \"countersign.release/v1\",\n  \"name\": \"ada/factor\",\n", "  \"name\": \"ada/factor\",\n  \"type\": \"countersign.release/v1\",\n")
+	sub("type of an order", "release/v1", "order/v1")
+	sub("type of another version", "release/v1", "release/v2")
+	sub("escaped slash", "ada/factor", `ada\/factor`)
+	sub("escaped letter", "ada/factor", `\u0061da/factor`)
+	sub("escaped angle bracket", "Factors", `\u003cFactors`)
+	sub("escaped newline", "Factors", `\n`)
+	sub("look-alike letter", "ada/factor", "\u0430da/factor")
+	sub("not UTF-8", "Factors", "\xff\xfe")
+	sub("control character", "Factors", "\x7f")
+	sub("float", `"version": 3`, `"version": 3.0`)
+	sub("exponent", `"version": 3`, `"version": 3e0`)
+	sub("negative", `"version": 3`, `"version": -3`)
+	sub("minus zero", `"output_bytes": 65536`, `"output_bytes": -0`)
+	sub("leading zero", `"version": 3`, `"version": 03`)
+	sub("number as text", `"version": 3`, `"version": "3"`)
+	sub("text as number", `"abi": "countersign/1"`, `"abi": 1`)
+	sub("null", `"version": 3`, `"version": null`)
+	sub("2^53", `"task_fuel": 1000000000`, `"task_fuel": 9007199254740992`)
+	sub("2^53 plus 1", `"task_fuel": 1000000000`, `"task_fuel": 9007199254740993`)
+	sub("array for an object", `"version": 3`, `"version": []`)
+	sub("digest in upper case", sampleRelease().ModuleSHA256.String(), strings.ToUpper(sampleRelease().ModuleSHA256.String()))
+	sub("digest short", sampleRelease().ModuleSHA256.String(), sampleRelease().ModuleSHA256.String()[:62])
+	sub("digest not hex", sampleRelease().ModuleSHA256.String(), strings.Repeat("g", 64))
+	sub("time with offset", "12:00:00Z", "12:00:00+00:00")
+	sub("time with fraction", "12:00:00Z", "12:00:00.0Z")
+	sub("time that is none", "2026-12-31", "2026-02-30")
+	sub("time of hour 24", "T12:", "T24:")
+	sub("time with a leap second", "12:00:00Z", "12:00:60Z")
+	sub("time before 2000", "2026-12-31", "1999-12-31")
+	raw("compact", compact(b.t, good))
+	raw("byte order mark", "\ufeff"+text)
+	raw("trailing space", text+" ")
+	raw("trailing object", text+text)
+	raw("no last newline", strings.TrimSuffix(text, "\n"))
+	raw("tabs", strings.ReplaceAll(text, "  ", "\t"))
+	raw("carriage returns", strings.ReplaceAll(text, "\n", "\r\n"))
+	raw("empty", "")
+	raw("not an object", "[]\n")
+	raw("cut short", text[:len(text)/2])
+	raw("deep nesting", strings.Repeat("[", 16000))
+}
+
+func compact(t testing.TB, data []byte) string {
+	var buf bytes.Buffer
+	if err := json.Compact(&buf, data); err != nil {
+		t.Fatal(err)
+	}
+	return buf.String()
+}
+
+func (b *builder) bounds() {
+	for _, name := range sortedKeys(releaseOutOfBounds) {
+		r := sampleRelease()
+		releaseOutOfBounds[name](r)
+		st, sig := b.signed(r)
+		b.add("bounds "+name, "bounds", st, sig)
+	}
+}
+
+func (b *builder) expiry() {
+	at := func(name, class string, expires time.Time) {
+		r := sampleRelease()
+		r.Expires = canon.TimeOf(expires)
+		st, sig := b.signed(r)
+		b.add("expiry "+name, class, st, sig)
+	}
+	at("now", "expiry", now)
+	at("a second ago", "expiry", now.Add(-time.Second))
+	at("in a second", "ok", now.Add(time.Second))
+	at("in 90 days", "ok", now.Add(MaxAge))
+	at("in 90 days and a second", "expiry", now.Add(MaxAge+time.Second))
+	at("in the year 9999", "expiry", time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC))
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
