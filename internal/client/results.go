@@ -1,0 +1,78 @@
+package client
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/countersign/countersign/internal/canon"
+	"github.com/countersign/countersign/internal/wire"
+)
+
+// maxLine is the longest line of results: 1 MiB of output in base64, and the
+// other members.
+const maxLine = 3 << 20
+
+// Order returns how an order stands.
+func (c *Client) Order(ctx context.Context, order canon.Digest) (*wire.OrderInfo, error) {
+	var info wire.OrderInfo
+	if err := c.GetJSON(ctx, "/v1/orders/"+order.String(), &info); err != nil {
+		return nil, err
+	}
+	return &info, nil
+}
+
+// Results calls each for every verdict from task number from on, in task order.
+func (c *Client) Results(ctx context.Context, order canon.Digest, from uint64, each func(wire.ResultLine) error) error {
+	body, err := c.Open(ctx, fmt.Sprintf("/v1/orders/%s/results?from=%d", order, from))
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	lines := bufio.NewScanner(body)
+	lines.Buffer(nil, maxLine)
+	for lines.Scan() {
+		var r wire.ResultLine
+		if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
+			return fmt.Errorf("results of order %s: %w", order.Short(), err)
+		}
+		if err := each(r); err != nil {
+			return err
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("results of order %s: %w", order.Short(), err)
+	}
+	return nil
+}
+
+// Watch asks how the order stands, tells each, and again, until it has ended.
+// A hub that does not answer for a while is asked again: it may be restarting.
+func (c *Client) Watch(ctx context.Context, order canon.Digest, every time.Duration, each func(*wire.OrderInfo)) (*wire.OrderInfo, error) {
+	const patience = 30 // failures in a row
+	failures := 0
+	for {
+		info, err := c.Order(ctx, order)
+		switch {
+		case err == nil:
+			failures = 0
+			each(info)
+			if info.Ended() {
+				return info, nil
+			}
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		default:
+			if failures++; failures >= patience {
+				return nil, err
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(every):
+		}
+	}
+}
