@@ -1,0 +1,113 @@
+package wire
+
+import "github.com/countersign/countersign/internal/canon"
+
+// Bodies of the hub's HTTP answers and requests. A client ignores members that
+// it does not know, because these say how things stand and authorise nothing.
+
+// ErrorBody is the body of every error.
+type ErrorBody struct {
+	Error struct {
+		Code    string `json:"code"`
+		Message string `json:"message"`
+	} `json:"error"`
+}
+
+// ReleaseAdmitted answers POST /v1/releases.
+type ReleaseAdmitted struct {
+	Release canon.Digest `json:"release"`
+}
+
+// OrderAdmitted answers POST /v1/orders.
+type OrderAdmitted struct {
+	Order canon.Digest `json:"order"`
+	Tasks uint64       `json:"tasks"`
+}
+
+// StopAdmitted answers POST /v1/stops.
+type StopAdmitted struct {
+	Stop canon.Digest `json:"stop"`
+}
+
+// ReleaseList answers GET /v1/releases.
+type ReleaseList struct {
+	Releases []ReleaseInfo `json:"releases"`
+}
+
+// ReleaseInfo is a release as the hub has it.
+type ReleaseInfo struct {
+	Release      canon.Digest `json:"release"`
+	Name         string       `json:"name"`
+	Version      int64        `json:"version"`
+	Purpose      string       `json:"purpose"`
+	ModuleSHA256 canon.Digest `json:"module_sha256"`
+	ModuleLength int64        `json:"module_length"`
+	SourceSHA256 canon.Digest `json:"source_sha256"`
+	Expires      canon.Time   `json:"expires"`
+	State        string       `json:"state"` // live, stopped or expired
+	Reason       string       `json:"reason,omitempty"`
+}
+
+// OrderList answers GET /v1/orders.
+type OrderList struct {
+	Orders []OrderInfo `json:"orders"`
+}
+
+// OrderInfo is how an order stands.
+type OrderInfo struct {
+	Order            canon.Digest `json:"order"`
+	Title            string       `json:"title"`
+	Release          canon.Digest `json:"release"`
+	Name             string       `json:"name"`  // of the release
+	State            string       `json:"state"` // queued, running, done, stopped or expired
+	Reason           string       `json:"reason,omitempty"`
+	Tasks            uint64       `json:"tasks"`
+	Accepted         uint64       `json:"accepted"`  // tasks with an accepted outcome
+	Undecided        uint64       `json:"undecided"` // tasks on which too many votes disagreed
+	Votes            uint64       `json:"votes"`     // on disk
+	Leases           int          `json:"leases"`    // lent now
+	Text             string       `json:"text"`      // the last progress text
+	CompletePermille int          `json:"complete_permille"`
+	Priority         int          `json:"priority"`
+	Agree            int          `json:"agree"`
+	Of               int          `json:"of"`
+	NotBefore        canon.Time   `json:"not_before"`
+	Expires          canon.Time   `json:"expires"`
+}
+
+// Ended reports whether nothing more will happen to an order in that state.
+func (o *OrderInfo) Ended() bool { return o.State != "queued" && o.State != "running" }
+
+// ResultLine is one line of GET /v1/orders/<digest>/results.
+type ResultLine struct {
+	Task   uint64 `json:"task"`
+	End    End    `json:"end"` // or Undecided
+	Code   uint32 `json:"code"`
+	Fuel   uint64 `json:"fuel"`
+	Output []byte `json:"output"`
+	Agree  int    `json:"agree"` // votes for this outcome; of an undecided task, for the strongest
+}
+
+// Undecided stands in a ResultLine for the end of a task whose votes disagree
+// beyond the limit of docs/spec/job.md; the other members are zero then.
+const Undecided End = "undecided"
+
+// StatusInfo answers GET /v1/status.
+type StatusInfo struct {
+	Hub     Key            `json:"hub"`
+	Time    canon.Time     `json:"time"`
+	Halted  bool           `json:"halted"`
+	Reason  string         `json:"reason,omitempty"` // of the halt
+	Workers int            `json:"workers"`          // connected and joined
+	Leases  int            `json:"leases"`
+	Orders  map[string]int `json:"orders"` // by state
+	Votes   uint64         `json:"votes"`
+	Results uint64         `json:"results"` // tasks with a verdict
+}
+
+// KillRequest is the body of POST /v1/kill, with the operator's token.
+type KillRequest struct {
+	Scope  Scope  `json:"scope"` // all, order or release
+	Target string `json:"target"`
+	Reason string `json:"reason"`
+}

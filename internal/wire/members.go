@@ -1,0 +1,134 @@
+package wire
+
+import "github.com/countersign/countersign/internal/canon"
+
+// The members of each message in the order of docs/spec/wire.md, with bounds.
+
+func (*Hello) kind() string { return "hello" }
+func (*Hello) fromHub()     {}
+func (m *Hello) members(c *codec) {
+	c.hex("hub", m.Hub[:])
+	c.hex("nonce", m.Nonce[:])
+	integer(c, "time", &m.Time, 0, canon.MaxInteger)
+}
+
+func (*Welcome) kind() string       { return "welcome" }
+func (*Welcome) fromHub()           {}
+func (m *Welcome) members(c *codec) { c.boolean("halted", &m.Halted) }
+
+func (*Lease) kind() string { return "lease" }
+func (*Lease) fromHub()     {}
+func (m *Lease) members(c *codec) {
+	c.token("lease", &m.Token)
+	c.hex("id", m.ID[:])
+	c.hex("order", m.Order[:])
+	c.hex("release", m.Release[:])
+	integer(c, "task", &m.Task, 0, MaxTask)
+	integer(c, "lane", &m.Lane, 0, MaxLane)
+	c.base64("input", &m.Input, MaxInput)
+	integer(c, "seconds", &m.Seconds, 1, MaxSeconds)
+}
+
+func (*Idle) kind() string   { return "idle" }
+func (*Idle) fromHub()       {}
+func (*Idle) members(*codec) {}
+
+func (*Ack) kind() string { return "ack" }
+func (*Ack) fromHub()     {}
+func (m *Ack) members(c *codec) {
+	c.hex("id", m.ID[:])
+	enum(c, "verdict", &m.Verdict, Pending, Agreed, Outvoted, Late)
+}
+
+func (*Refused) kind() string { return "refused" }
+func (*Refused) fromHub()     {}
+func (m *Refused) members(c *codec) {
+	c.hex("id", m.ID[:])
+	c.code("code", &m.Code, 1)
+	c.text("message", &m.Message, 0, MaxErrorText)
+}
+
+func (*Kill) kind() string { return "kill" }
+func (*Kill) fromHub()     {}
+func (m *Kill) members(c *codec) {
+	enum(c, "scope", &m.Scope, KillAll, KillOrder, KillRelease, KillLease)
+	c.text("target", &m.Target, 0, 64)
+	c.text("reason", &m.Reason, 0, MaxReason)
+	if c.err == nil && !m.Scope.takes(m.Target) {
+		c.fail("target %q does not go with scope %q", m.Target, m.Scope)
+	}
+}
+
+// takes reports whether target has the form that the scope needs.
+func (s Scope) takes(target string) bool {
+	switch s {
+	case KillAll:
+		return target == ""
+	case KillLease:
+		_, err := ParseLeaseID(target)
+		return err == nil
+	}
+	_, err := canon.ParseDigest(target)
+	return err == nil
+}
+
+func (*Resume) kind() string   { return "resume" }
+func (*Resume) fromHub()       {}
+func (*Resume) members(*codec) {}
+
+func (*Error) kind() string { return "error" }
+func (*Error) fromHub()     {}
+func (m *Error) members(c *codec) {
+	c.code("code", &m.Code, 1)
+	c.text("message", &m.Message, 0, MaxErrorText)
+}
+
+func (*Join) kind() string { return "join" }
+func (*Join) fromWorker()  {}
+func (m *Join) members(c *codec) {
+	c.hex("worker", m.Worker[:])
+	c.hex("signature", m.Signature[:])
+	c.text("agent", &m.Agent, 1, MaxAgent)
+}
+
+func (*Want) kind() string       { return "want" }
+func (*Want) fromWorker()        {}
+func (m *Want) members(c *codec) { integer(c, "leases", &m.Leases, 0, MaxWant) }
+
+func (*Progress) kind() string { return "progress" }
+func (*Progress) fromWorker()  {}
+func (m *Progress) members(c *codec) {
+	c.hex("id", m.ID[:])
+	integer(c, "permille", &m.Permille, 0, 1000)
+	c.text("text", &m.Text, 0, MaxText)
+	integer(c, "fuel", &m.Fuel, 0, canon.MaxInteger)
+}
+
+func (*Result) kind() string { return "result" }
+func (*Result) fromWorker()  {}
+func (m *Result) members(c *codec) {
+	c.token("lease", &m.Token)
+	c.object("vote", m.Vote.members)
+	c.base64("output", &m.Output, MaxOutput)
+	c.hex("signature", m.Signature[:])
+}
+
+func (*Return) kind() string { return "return" }
+func (*Return) fromWorker()  {}
+func (m *Return) members(c *codec) {
+	c.hex("id", m.ID[:])
+	enum(c, "reason", &m.Reason, ReturnStopped, ReturnDeadline, ReturnFault, ReturnRefused, ReturnKilled)
+	c.code("check", &m.Check, 0)
+	c.text("detail", &m.Detail, 0, MaxText)
+}
+
+// code is a failure class or error code.
+func (c *codec) code(name string, s *string, lo int) {
+	c.text(name, s, lo, 32)
+	for _, b := range []byte(*s) {
+		if (b < 'a' || b > 'z') && (b < '0' || b > '9') && b != '_' {
+			c.fail("member %q: %q is no code", name, *s)
+			return
+		}
+	}
+}

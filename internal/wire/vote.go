@@ -1,0 +1,138 @@
+package wire
+
+import (
+	"crypto/ed25519"
+	"strconv"
+
+	"github.com/countersign/countersign/internal/canon"
+)
+
+// VoteType is the type of a vote, a statement of its own.
+const VoteType = "countersign.vote/v1"
+
+// MaxVote is the cap on a vote's encoding, in bytes.
+const MaxVote = 2048
+
+// Vote is a worker's statement of how a lane ended.
+type Vote struct {
+	Type   string       `json:"type"`
+	Order  canon.Digest `json:"order"`
+	Task   uint64       `json:"task"`
+	Lane   uint32       `json:"lane"`
+	Lease  LeaseID      `json:"lease"`
+	Module canon.Digest `json:"module"`
+	Input  canon.Digest `json:"input"`
+	End    End          `json:"end"`
+	Code   uint32       `json:"code"`
+	Fuel   uint64       `json:"fuel"`
+	Output canon.Digest `json:"output"`
+}
+
+// End is how a run ended, of those that are voted on.
+type End string
+
+const (
+	EndExit   End = "exit"
+	EndTrap   End = "trap"
+	EndFuel   End = "fuel"
+	EndOutput End = "output"
+)
+
+// Outcome is what votes agree on. It is comparable.
+type Outcome struct {
+	End    End
+	Code   uint32
+	Fuel   uint64
+	Output canon.Digest
+}
+
+// Outcome returns what other votes must equal to agree.
+func (v *Vote) Outcome() Outcome { return Outcome{v.End, v.Code, v.Fuel, v.Output} }
+
+func (v *Vote) members(c *codec) {
+	enum(c, "type", &v.Type, VoteType)
+	c.hex("order", v.Order[:])
+	integer(c, "task", &v.Task, 0, MaxTask)
+	integer(c, "lane", &v.Lane, 0, MaxLane)
+	c.hex("lease", v.Lease[:])
+	c.hex("module", v.Module[:])
+	c.hex("input", v.Input[:])
+	enum(c, "end", &v.End, EndExit, EndTrap, EndFuel, EndOutput)
+	integer(c, "code", &v.Code, 0, 1<<32-1)
+	integer(c, "fuel", &v.Fuel, 0, canon.MaxInteger)
+	c.hex("output", v.Output[:])
+	if c.err == nil && v.Code != 0 && v.End != EndExit {
+		c.fail("code %d goes with end %q only", v.Code, EndExit)
+	}
+}
+
+// Statement returns the canonical encoding, which is what is signed. It is
+// canon.Encode's, written out because a hub does this for every vote.
+func (v *Vote) Statement() ([]byte, error) {
+	if err := v.check(); err != nil {
+		return nil, err
+	}
+	b := make([]byte, 0, 640)
+	text := func(name, value string) {
+		b = append(append(append(append(append(b, "  \""...), name...), `": "`...), value...), "\",\n"...)
+	}
+	number := func(name string, value uint64) {
+		b = append(strconv.AppendUint(append(append(append(b, "  \""...), name...), `": `...), value, 10), ",\n"...)
+	}
+	b = append(b, "{\n"...)
+	text("type", v.Type)
+	text("order", v.Order.String())
+	number("task", v.Task)
+	number("lane", uint64(v.Lane))
+	text("lease", v.Lease.String())
+	text("module", v.Module.String())
+	text("input", v.Input.String())
+	text("end", string(v.End))
+	number("code", uint64(v.Code))
+	number("fuel", v.Fuel)
+	text("output", v.Output.String())
+	return append(b[:len(b)-2], "\n}\n"...), nil
+}
+
+// ParseVote reads a vote's canonical encoding.
+func ParseVote(statement []byte) (*Vote, error) {
+	var v Vote
+	if err := canon.Decode(statement, MaxVote, VoteType, &v); err != nil {
+		return nil, err
+	}
+	if err := v.check(); err != nil {
+		return nil, err
+	}
+	return &v, nil
+}
+
+// check applies the bounds of the wire by writing the vote as it does.
+func (v *Vote) check() error {
+	c := codec{out: []byte{'{'}}
+	v.members(&c)
+	if c.err != nil {
+		return canon.Fail("bounds", "vote: %v", c.err)
+	}
+	return nil
+}
+
+// SignVote returns the worker's signature of v.
+func SignVote(v *Vote, worker ed25519.PrivateKey) (Signature, error) {
+	statement, err := v.Statement()
+	if err != nil {
+		return Signature{}, err
+	}
+	return Signature(ed25519.Sign(worker, statement)), nil
+}
+
+// VerifyVote checks the worker's signature of v.
+func VerifyVote(v *Vote, worker Key, sig Signature) error {
+	statement, err := v.Statement()
+	if err != nil {
+		return err
+	}
+	if !ed25519.Verify(worker[:], statement, sig[:]) {
+		return canon.Fail(CodeVoteSignature, "vote on task %d of order %s: the signature is not worker %s's", v.Task, v.Order.Short(), worker)
+	}
+	return nil
+}

@@ -1,0 +1,117 @@
+// Package wire has the messages between a hub and its workers, the votes that
+// workers sign, and the codes of errors: docs/spec/wire.md.
+//
+// The messages are two closed unions, one for each direction. Every member of
+// every message is bounded, and both when reading and when writing: a program
+// that would send what its peer must refuse learns that at once.
+package wire
+
+import (
+	"time"
+
+	"github.com/countersign/countersign/internal/canon"
+)
+
+// Protocol constants.
+const (
+	Subprotocol = "countersign.v1"
+	WorkPath    = "/v1/work"
+
+	MaxToHub     = 2 << 20 // bytes of one message
+	MaxToWorker  = 1 << 20
+	MaxRate      = 50 // messages a second to the hub
+	MaxBurst     = 200
+	MaxWant      = 64
+	MaxInput     = 65536   // bytes of one task's input
+	MaxOutput    = 1 << 20 // bytes of one task's output
+	MaxTask      = 1<<40 - 1
+	MaxLane      = 255
+	MaxSeconds   = 1 << 20
+	MaxToken     = 2048 // characters of a lease token
+	MaxAgent     = 64
+	MaxText      = 256
+	MaxReason    = 200
+	MaxErrorText = 1000
+
+	JoinTimeout   = 10 * time.Second
+	ProgressEvery = time.Second // for each lease, at most
+)
+
+// FromHub is a message from a hub to a worker.
+type FromHub interface {
+	Message
+	fromHub()
+}
+
+// FromWorker is a message from a worker to a hub.
+type FromWorker interface {
+	Message
+	fromWorker()
+}
+
+// Message is a message in either direction.
+type Message interface {
+	kind() string
+	members(*codec)
+}
+
+// DecodeFromHub reads a message that a worker received.
+func DecodeFromHub(data []byte) (FromHub, error) {
+	return decode(data, MaxToWorker, hubMessages)
+}
+
+// DecodeFromWorker reads a message that a hub received.
+func DecodeFromWorker(data []byte) (FromWorker, error) {
+	return decode(data, MaxToHub, workerMessages)
+}
+
+// Encode writes a message. It fails when a value is out of bounds.
+func Encode(m Message) ([]byte, error) {
+	c := codec{out: make([]byte, 0, 256)}
+	c.open()
+	kind := m.kind()
+	c.text("type", &kind, 1, maxKind)
+	m.members(&c)
+	c.close()
+	if c.err != nil {
+		return nil, c.failed(kind)
+	}
+	limit := MaxToHub
+	if _, ok := m.(FromHub); ok {
+		limit = MaxToWorker
+	}
+	if len(c.out) > limit {
+		return nil, canon.Fail(CodeMessage, "message %s: %d bytes, at most %d allowed", kind, len(c.out), limit)
+	}
+	return c.out, nil
+}
+
+const maxKind = 16
+
+func decode[M Message](data []byte, limit int, union map[string]func() M) (M, error) {
+	var none M
+	if len(data) > limit {
+		return none, canon.Fail(CodeMessage, "message: %d bytes, at most %d allowed", len(data), limit)
+	}
+	o, err := parseObject(data)
+	if err != nil {
+		return none, err
+	}
+	c := codec{in: o}
+	var kind string
+	c.text("type", &kind, 1, maxKind)
+	if c.err != nil {
+		return none, c.failed("of unknown type")
+	}
+	create, ok := union[kind]
+	if !ok {
+		return none, canon.Fail(CodeMessage, "message: type %q is not known here", kind)
+	}
+	m := create()
+	m.members(&c)
+	c.close()
+	if c.err != nil {
+		return none, c.failed(kind)
+	}
+	return m, nil
+}
