@@ -1,0 +1,69 @@
+# make demo   the main job, start to end, on this machine
+# make test   every test, real Chromium included
+# The rest is for working on Countersign itself; docs/ says more.
+
+GO      ?= go
+WEB     := webworker
+STAMP   := $(WEB)/node_modules/.package-lock.json
+
+.PHONY: demo test check build web payloads bench e2e unit race fuzz clean
+
+demo: build ## ONCE=1 ends after the verification
+	ONCE=$(ONCE) PORT=$(PORT) scripts/demo.sh
+
+build:
+	$(GO) build -o bin/ ./cmd/...
+
+test: unit race web-test e2e
+
+# Unit tests, shared vectors, command tests on the real mains.
+unit: need-test
+	$(GO) test ./...
+
+race: need-test
+	$(GO) test -race ./internal/... ./meter ./release ./policy
+
+web-test: $(STAMP)
+	cd $(WEB) && npm test
+
+# Real Chromium against the real hub and signer.
+e2e: build need-browser $(STAMP)
+	cd $(WEB) && npm run e2e
+
+# What must hold beside the tests: form, lint, generated files.
+check: $(STAMP)
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'gofmt -w these files'; exit 1; }
+	$(GO) vet ./...
+	$(GO) mod tidy -diff
+	cd $(WEB) && npm run check
+
+# Generated files: the browser bundle, the payloads' modules, the vectors.
+generate: web payloads
+	$(GO) test ./release -run TestVectors -update >/dev/null
+
+web: $(STAMP)
+	cd $(WEB) && npm run build
+
+payloads: need-wasm
+	payloads/build.sh
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+fuzz: ## FUZZTIME=30s for each target
+	scripts/fuzz.sh $(or $(FUZZTIME),30s)
+
+$(STAMP): $(WEB)/package-lock.json
+	cd $(WEB) && npm ci --no-audit --no-fund
+	@touch $@
+
+.PHONY: need-test need-browser need-wasm generate web-test
+need-test:
+	@scripts/need.sh minisign=minisign wabt=wat2wasm
+need-browser:
+	@scripts/need.sh chromium=chromium fonts-dejavu-core=/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf
+need-wasm:
+	@scripts/need.sh clang-16=clang-16 lld-16=wasm-ld-16 wasi-libc=/usr/include/wasm32-wasi/stdio.h libclang-rt-16-dev-wasm32=/usr/lib/llvm-16/lib/clang/16/lib/wasi/libclang_rt.builtins-wasm32.a
+
+clean:
+	rm -rf bin demo-data $(WEB)/node_modules
