@@ -1,0 +1,176 @@
+package wasm
+
+import "slices"
+
+// ValType is a value type, by its byte in the binary format.
+type ValType byte
+
+// The value types of WebAssembly 2.0.
+const (
+	I32       ValType = 0x7f
+	I64       ValType = 0x7e
+	F32       ValType = 0x7d
+	F64       ValType = 0x7c
+	V128      ValType = 0x7b
+	FuncRef   ValType = 0x70
+	ExternRef ValType = 0x6f
+)
+
+func (v ValType) String() string {
+	switch v {
+	case I32:
+		return "i32"
+	case I64:
+		return "i64"
+	case F32:
+		return "f32"
+	case F64:
+		return "f64"
+	case V128:
+		return "v128"
+	case FuncRef:
+		return "funcref"
+	case ExternRef:
+		return "externref"
+	}
+	return "unknown type"
+}
+
+// FuncType is a function type.
+type FuncType struct{ Params, Results []ValType }
+
+// Equal compares two function types.
+func (t FuncType) Equal(u FuncType) bool {
+	return slices.Equal(t.Params, u.Params) && slices.Equal(t.Results, u.Results)
+}
+
+func (t FuncType) String() string { return list(t.Params) + " → " + list(t.Results) }
+
+func list(v []ValType) string {
+	s := "("
+	for i, t := range v {
+		if i > 0 {
+			s += ", "
+		}
+		s += t.String()
+	}
+	return s + ")"
+}
+
+// Limits on what a module may declare.
+const (
+	MaxModule    = 16 << 20
+	MaxTypes     = 65536
+	MaxImports   = 1024
+	MaxFuncs     = 65535
+	MaxGlobals   = 1024
+	MaxExports   = 65536
+	MaxSegments  = 65536
+	MaxTable     = 1 << 20
+	MaxPages     = 65536
+	MaxLocals    = 50000
+	MaxNesting   = 1000
+	MaxBody      = 1 << 20
+	MaxBrTable   = 65536
+	MaxSignature = 1000 // parameters, and results
+)
+
+// Module is a decoded module. Function bodies and data stay bytes of the file.
+type Module struct {
+	Data    []byte // the file
+	Types   []FuncType
+	Imports []Import
+	Funcs   []uint32 // type index of every defined function
+	Table   *Limits
+	Memory  *Limits
+	Globals []Global
+	Exports []Export
+	Elems   []Elem
+	Code    []Body
+	Segs    []Segment
+	// HasDataCount tells whether the data count section is there.
+	HasDataCount bool
+	Names        Names
+}
+
+// Import is an imported function; nothing else is decoded.
+type Import struct {
+	Module, Name string
+	Type         uint32
+	Offset       int
+}
+
+// Limits of a table or memory. Max is -1 where there is none.
+type Limits struct {
+	Min    uint32
+	Max    int64
+	Offset int
+}
+
+// Global is a defined global; Init is its constant expression with its end.
+type Global struct {
+	Type    ValType
+	Mutable bool
+	Init    []byte
+}
+
+// ExportKind is what an export names.
+type ExportKind byte
+
+// Export kinds.
+const (
+	ExportFunc ExportKind = iota
+	ExportTable
+	ExportMemory
+	ExportGlobal
+)
+
+// Export is an export.
+type Export struct {
+	Name   string
+	Kind   ExportKind
+	Index  uint32
+	Offset int
+}
+
+// Elem is an active element segment of table 0.
+type Elem struct {
+	Expr  []byte // its place, a constant expression with its end
+	Funcs []uint32
+}
+
+// Body is the code of one defined function.
+type Body struct {
+	Locals []Local
+	Start  int // of the first instruction, in the file
+	End    int // after the last, which is end
+}
+
+// Local is a run of locals of one type.
+type Local struct {
+	Count uint32
+	Type  ValType
+}
+
+// Segment is a data segment: passive where Expr is nil.
+type Segment struct {
+	Expr []byte
+	Data []byte
+}
+
+// Names of the name section, where it is well formed.
+type Names struct {
+	Module string
+	Funcs  map[uint32]string
+}
+
+// FuncType returns the type of a function by its index; imports come first.
+func (m *Module) FuncType(index uint32) FuncType {
+	if int(index) < len(m.Imports) {
+		return m.Types[m.Imports[index].Type]
+	}
+	return m.Types[m.Funcs[int(index)-len(m.Imports)]]
+}
+
+// NumFuncs counts imported and defined functions.
+func (m *Module) NumFuncs() int { return len(m.Imports) + len(m.Funcs) }

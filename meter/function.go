@@ -1,0 +1,163 @@
+package meter
+
+import (
+	"github.com/countersign/countersign/internal/wasm"
+)
+
+// edit is a change to a function's code: the bytes from at to end of the file
+// are replaced by what kind says.
+type edit struct {
+	at, end int
+	kind    editKind
+	value   uint64 // a cost, or a function index of the source
+}
+
+type editKind byte
+
+const (
+	editCharge editKind = iota // at the start of a metered block
+	editCheck                  // the same, and check
+	editCall                   // call of function value
+	editGrow                   // memory.grow
+	editBulk                   // before a bulk operation, whose length is on the stack
+)
+
+// frame is an open block.
+type frame struct {
+	op       wasm.Op // block, loop, if, else; OpCall for the function's own
+	live     bool    // its start can be reached
+	targeted bool    // a branch that can run leads to its end
+	thenLive bool    // of an else: the end of its then can be reached
+}
+
+// plan finds the metered blocks of a function: docs/spec/meter.md, "Blocks,
+// charges, checks".
+type plan struct {
+	imports int
+	edits   []edit
+	current int // index of the current block's charge, or -1: nothing runs here
+	frames  []frame
+	grows   bool // memory.grow was seen
+	bulk    bool // a bulk operation was seen
+}
+
+// function plans defined function i, in the order of its code.
+func (p *plan) function(m *wasm.Module, i int) error {
+	p.edits = p.edits[:0]
+	p.frames = append(p.frames[:0], frame{op: wasm.OpCall, live: true})
+	p.begin(m.Code[i].Start, true)
+	p.charge(costEntry)
+	in := m.Instrs(i)
+	for v := (wasm.Instr{}); in.Next(&v); {
+		if err := p.step(&v); err != nil {
+			err.Func, err.Name = len(m.Imports)+i, m.Names.Funcs[uint32(len(m.Imports)+i)]
+			return err
+		}
+	}
+	return in.Err()
+}
+
+// begin starts a metered block before the byte at.
+func (p *plan) begin(at int, check bool) {
+	kind := editCharge
+	if check {
+		kind = editCheck
+	}
+	p.current = len(p.edits)
+	p.edits = append(p.edits, edit{at: at, end: at, kind: kind})
+}
+
+func (p *plan) live() bool { return p.current >= 0 }
+
+func (p *plan) charge(fuel uint64) {
+	if p.live() {
+		p.edits[p.current].value += fuel
+	}
+}
+
+func (p *plan) step(v *wasm.Instr) *wasm.Error {
+	p.charge(cost(v.Op))
+	switch v.Op {
+	case wasm.OpBlock, wasm.OpLoop, wasm.OpIf:
+		p.open(v)
+	case wasm.OpElse:
+		return p.otherwise(v)
+	case wasm.OpEnd:
+		p.close(v)
+	case wasm.OpBr:
+		p.branch(v.A)
+		p.current = -1
+	case wasm.OpBrIf:
+		p.branch(v.A)
+		if p.live() {
+			p.begin(v.End, false)
+		}
+	case wasm.OpBrTable:
+		for _, l := range v.Labels {
+			p.branch(l)
+		}
+		p.current = -1
+	case wasm.OpReturn, wasm.OpUnreachable:
+		p.current = -1
+	case wasm.OpCall:
+		if int(v.A) < p.imports {
+			p.charge(costHostCall)
+		} else {
+			p.edits = append(p.edits, edit{v.Start, v.End, editCall, uint64(v.A)})
+		}
+	case wasm.OpMemoryGrow:
+		p.edits = append(p.edits, edit{v.Start, v.End, editGrow, 0})
+		p.grows = true
+	case wasm.OpMemoryFill, wasm.OpMemoryCopy, wasm.OpMemoryInit:
+		p.edits = append(p.edits, edit{v.Start, v.Start, editBulk, 0})
+		p.bulk = true
+	}
+	return nil
+}
+
+func (p *plan) branch(label uint32) {
+	if p.live() {
+		p.frames[len(p.frames)-1-int(label)].targeted = true
+	}
+}
+
+func (p *plan) open(v *wasm.Instr) {
+	p.frames = append(p.frames, frame{op: v.Op, live: p.live()})
+	if !p.live() || v.Op == wasm.OpBlock {
+		return
+	}
+	p.begin(v.End, v.Op == wasm.OpLoop)
+}
+
+func (p *plan) otherwise(v *wasm.Instr) *wasm.Error {
+	f := &p.frames[len(p.frames)-1]
+	if f.op != wasm.OpIf {
+		return &wasm.Error{Offset: v.Start, Msg: "else without if"}
+	}
+	f.op, f.thenLive = wasm.OpElse, p.live()
+	p.current = -1
+	if f.live {
+		p.begin(v.End, false)
+	}
+	return nil
+}
+
+// close ends a block: what follows begins a new metered block where paths join.
+func (p *plan) close(v *wasm.Instr) {
+	f := p.frames[len(p.frames)-1]
+	p.frames = p.frames[:len(p.frames)-1]
+	switch f.op {
+	case wasm.OpIf: // without else: the condition may have been false
+		if f.live {
+			p.begin(v.End, false)
+		}
+	case wasm.OpElse:
+		if f.live && (p.live() || f.thenLive || f.targeted) {
+			p.begin(v.End, false)
+		}
+	case wasm.OpBlock:
+		if f.targeted {
+			p.begin(v.End, false)
+		}
+	}
+}

@@ -1,0 +1,20 @@
+package meter
+
+import "fmt"
+
+// Report says what Rewrite did.
+type Report struct {
+	SourceBytes int      `json:"source_bytes"`
+	ModuleBytes int      `json:"module_bytes"`
+	Functions   int      `json:"functions"` // defined in the source
+	Charges     int      `json:"charges"`   // metered blocks that cost something
+	Checks      int      `json:"checks"`    // of them, with a check
+	Bulk        int      `json:"bulk"`      // bulk operations and memory.grow, guarded
+	MemoryPages uint32   `json:"memory_pages"`
+	Imports     []string `json:"imports"` // of the source
+}
+
+func (r *Report) String() string {
+	return fmt.Sprintf("%d functions, %d charges, %d checks, %d bulk operations guarded, %d imports",
+		r.Functions, r.Charges, r.Checks, r.Bulk, len(r.Imports))
+}
