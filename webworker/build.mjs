@@ -1,0 +1,88 @@
+// Builds dist/countersign.js, the one file that pages include. The runner is
+// bundled first and put into the frame's script as text, the frame into the
+// loader: a worker or frame loaded by its own address would not be covered by
+// the integrity hash of the loader.
+//
+//   node build.mjs           build dist
+//   node build.mjs --tests   bundle test/*.test.ts into .test for node --test
+
+import { createHash } from "node:crypto";
+import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+import { build } from "esbuild";
+
+process.chdir(dirname(fileURLToPath(import.meta.url)));
+
+const maxGzipped = 20 * 1024;
+
+/** Bundles one entry file to text; texts replaces the imports named "embed:NAME". */
+async function bundle(entry, texts, options = {}) {
+  const embed = {
+    name: "embed",
+    setup(b) {
+      b.onResolve({ filter: /^embed:/ }, (a) => ({ path: a.path.slice("embed:".length), namespace: "embed" }));
+      b.onLoad({ filter: /.*/, namespace: "embed" }, (a) => ({ contents: texts[a.path], loader: "text" }));
+    },
+  };
+  const result = await build({
+    entryPoints: [entry],
+    bundle: true,
+    minify: true,
+    write: false,
+    format: "iife",
+    target: ["es2022"],
+    charset: "ascii",
+    legalComments: "none",
+    plugins: [embed],
+    logLevel: "warning",
+    ...options,
+  });
+  return result.outputFiles[0].text;
+}
+
+const source = (algorithm, text) => `${algorithm}-${createHash(algorithm).update(text).digest("base64")}`;
+
+/** The frame's document: its policy, then its script, which that policy names by hash. */
+function frameDocument(script) {
+  if (/<\/script|<!--/i.test(script)) throw new Error("the frame's script would end its own element");
+  const policy = [
+    "default-src 'none'",
+    "connect-src 'none'",
+    "worker-src blob:",
+    `script-src '${source("sha256", script)}' 'wasm-unsafe-eval'`,
+  ].join("; ");
+  return `<!doctype html><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="${policy}"><script>${script}</script>`;
+}
+
+async function buildDist() {
+  const runner = await bundle("src/runner.ts", {});
+  const frame = await bundle("src/frame.ts", { runner });
+  const style = await bundle("src/panel.css", {});
+  const loader = await bundle("src/loader.ts", { frame: frameDocument(frame), style });
+  await mkdir("dist", { recursive: true });
+  await writeFile("dist/countersign.js", loader);
+  await writeFile("dist/frame.sha256", source("sha256", frame) + "\n");
+  const gzipped = gzipSync(loader, { level: 9 }).length;
+  console.log(`dist/countersign.js: ${loader.length} bytes, ${gzipped} gzipped, ${source("sha384", loader)}`);
+  if (gzipped > maxGzipped) throw new Error(`the loader is over its limit of ${maxGzipped} bytes gzipped`);
+}
+
+async function buildTests() {
+  await rm(".test", { recursive: true, force: true });
+  const entryPoints = (await readdir("test")).filter((f) => f.endsWith(".test.ts")).map((f) => `test/${f}`);
+  await build({
+    entryPoints,
+    bundle: true,
+    platform: "node",
+    target: ["node20"],
+    format: "esm",
+    sourcemap: "inline",
+    outdir: ".test",
+    outExtension: { ".js": ".mjs" },
+    logLevel: "warning",
+  });
+}
+
+await (process.argv.includes("--tests") ? buildTests() : buildDist());

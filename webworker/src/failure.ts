@@ -1,0 +1,46 @@
+// Failures: why something was refused, by class (docs/spec/statement.md,
+// section "Opening a release"). Logs, the panel and vectors name the class.
+
+export type Check =
+  | "too_large"
+  | "signature_malformed"
+  | "signature_legacy"
+  | "signature_unknown_key"
+  | "signature_invalid"
+  | "encoding"
+  | "bounds"
+  | "expiry"
+  | "statement_sha256"
+  | "module_length"
+  | "module_sha256";
+
+/** A check that failed. Nothing ran, or runs, because of it. */
+export class Failure extends Error {
+  constructor(
+    readonly check: Check,
+    message: string,
+  ) {
+    super(message);
+    this.name = "Failure";
+  }
+}
+
+const sentences: Record<Check, string> = {
+  too_large: "The hub sent more than a statement may hold.",
+  signature_malformed: "The signature file is damaged or not in minisign's format.",
+  signature_legacy: "The signature uses minisign's old algorithm, which is not accepted.",
+  signature_unknown_key: "The program is signed by a key that this page does not trust.",
+  signature_invalid: "The statement was changed after it was signed, or somebody else signed it.",
+  encoding: "The signed statement is not written in the one form that is accepted.",
+  bounds: "The signed statement asks for something outside the allowed bounds.",
+  expiry: "The signed statement has expired, or this computer's clock is wrong.",
+  statement_sha256: "The hub sent another statement than the one it announced.",
+  module_length: "The program is longer or shorter than the researcher signed.",
+  module_sha256: "The program is not the one that the researcher signed.",
+};
+
+/** What a failed check means, in a sentence for the visitor. */
+export function explain(check: string): string {
+  const known = Object.entries(sentences).find(([name]) => name === check);
+  return known?.[1] ?? "A check failed.";
+}

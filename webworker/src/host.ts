@@ -1,0 +1,289 @@
+// The deterministic host: docs/spec/abi.md. Everything a module can observe
+// follows from the module, the input, the arguments and the seed.
+//
+// It works on any Machine, so that the shared vectors run on it without an
+// engine.
+
+import type { Bytes } from "./bytes.ts";
+import { Xoshiro } from "./xoshiro.ts";
+
+export interface Task {
+  readonly input: Bytes;
+  readonly args: readonly string[]; // argv[1] and on
+  readonly seed: Bytes; // 32 bytes
+  readonly outputBytes: number;
+}
+
+/** What the host sees of a running module. */
+export interface Machine {
+  readonly memory: { readonly buffer: ArrayBufferLike };
+  readonly fuel: { value: bigint }; // the module's balance
+}
+
+/** Thrown through the module to end its run. */
+export class Ended {
+  constructor(
+    readonly end: "exit" | "output",
+    readonly code: number,
+  ) {}
+}
+
+const success = 0;
+const badf = 8;
+const fault = 21;
+const inval = 28;
+const nosys = 52;
+const spipe = 70;
+
+const maxVectors = 1024;
+const maxLog = 65536;
+const maxProgress = 256;
+const clockStart = 1_700_000_000_000_000_000n;
+const clockStep = 1_000n;
+
+type Import = (...args: (number | bigint)[]) => number | bigint | void;
+
+/** Functions of preview 1 that answer one number, whatever they are asked. */
+const fixed: readonly [number, string][] = [
+  [success, "sched_yield"],
+  [
+    badf,
+    "fd_advise fd_allocate fd_fdstat_set_rights fd_filestat_set_size fd_filestat_set_times fd_pread fd_prestat_get fd_prestat_dir_name " +
+      "fd_pwrite fd_readdir fd_renumber path_create_directory path_filestat_get path_filestat_set_times path_link path_open path_readlink " +
+      "path_remove_directory path_rename path_symlink path_unlink_file",
+  ],
+  [nosys, "poll_oneoff proc_raise sock_accept sock_recv sock_send sock_shutdown"],
+];
+
+/** One element of a vector of buffers. */
+interface Span {
+  readonly ptr: number;
+  readonly len: number;
+}
+
+export class Host {
+  private machine: Machine | null = null;
+  private readonly random: Xoshiro;
+  private readonly argv: Bytes[];
+  private readonly out = new Sink();
+  private readonly logged = new Sink();
+  private readAt = 0;
+  private clock = clockStart;
+
+  constructor(
+    private readonly task: Task,
+    private readonly onProgress: (permille: number, text: string) => void,
+  ) {
+    this.random = new Xoshiro(task.seed);
+    const encoder = new TextEncoder();
+    this.argv = ["countersign", ...task.args].map((a) => encoder.encode(a + "\0"));
+  }
+
+  /** Gives the host the module's memory and balance, before the module runs. */
+  attach(machine: Machine): void {
+    this.machine = machine;
+  }
+
+  output(): Bytes {
+    return this.out.bytes();
+  }
+
+  log(): Bytes {
+    return this.logged.bytes();
+  }
+
+  /** Every function of wasi_snapshot_preview1. */
+  preview1(): Record<string, Import> {
+    const all: Record<string, Import> = {};
+    for (const [errno, names] of fixed) for (const name of names.split(" ")) all[name] = () => errno;
+    const own: Record<string, (...args: number[]) => number> = {
+      args_sizes_get: (n, size) => this.sizes(n!, size!, this.argv),
+      args_get: (ptrs, buf) => this.strings(ptrs!, buf!, this.argv),
+      environ_sizes_get: (n, size) => this.sizes(n!, size!, []),
+      environ_get: () => success,
+      fd_read: (fd, iovs, n, nread) => this.fdRead(fd!, iovs!, n!, nread!),
+      fd_write: (fd, iovs, n, nwritten) => this.fdWrite(fd!, iovs!, n!, nwritten!),
+      fd_close: (fd) => standard(fd!, success),
+      fd_seek: (fd) => standard(fd!, spipe),
+      fd_tell: (fd) => standard(fd!, spipe),
+      fd_fdstat_set_flags: (fd) => standard(fd!, success),
+      fd_datasync: (fd) => standard(fd!, success),
+      fd_sync: (fd) => standard(fd!, success),
+      fd_fdstat_get: (fd, ptr) => this.fdstat(fd!, ptr!),
+      fd_filestat_get: (fd, ptr) => (fd! > 2 ? badf : this.put(ptr!, 64, () => {})),
+      clock_res_get: (id, ptr) => (id! > 3 ? inval : this.put(ptr!, 8, (v) => v.setBigUint64(0, clockStep, true))),
+      clock_time_get: (id, _precision, ptr) => (id! > 3 ? inval : this.time(ptr!)),
+      random_get: (ptr, len) => this.randomGet(ptr!, len!),
+      proc_exit: (code) => {
+        throw new Ended("exit", code!);
+      },
+    };
+    // All pointers and lengths are unsigned; only clocks and seeks take an i64,
+    // which they do not look at.
+    for (const [name, f] of Object.entries(own)) all[name] = (...args) => f(...args.map((a) => Number(a) >>> 0));
+    return all;
+  }
+
+  /** countersign.progress. */
+  progress(permille: number, ptr: number, len: number): void {
+    const n = Math.min(len >>> 0, maxProgress);
+    if (!this.inside(ptr >>> 0, n)) return;
+    this.charge(n);
+    const text = String.fromCharCode(...this.bytes(ptr >>> 0, n)).replace(/[^\x20-\x7e]/g, "?");
+    this.onProgress(Math.min(permille >>> 0, 1000), text);
+  }
+
+  private get attached(): Machine {
+    if (this.machine === null) throw new Error("the module called its host before it was started");
+    return this.machine;
+  }
+
+  // Memory may grow and move between calls, so no view of it is kept.
+  private bytes(ptr: number, len: number): Uint8Array {
+    return new Uint8Array(this.attached.memory.buffer, ptr, len);
+  }
+
+  private view(ptr: number, len: number): DataView {
+    return new DataView(this.attached.memory.buffer, ptr, len);
+  }
+
+  private inside(ptr: number, len: number): boolean {
+    return ptr + len <= this.attached.memory.buffer.byteLength;
+  }
+
+  private charge(bytes: number): void {
+    this.attached.fuel.value -= BigInt(Math.floor(bytes / 8));
+  }
+
+  /** Zeroes len bytes at ptr and lets fill write there; or answers fault. */
+  private put(ptr: number, len: number, fill: (view: DataView) => void): number {
+    if (!this.inside(ptr, len)) return fault;
+    this.bytes(ptr, len).fill(0);
+    fill(this.view(ptr, len));
+    return success;
+  }
+
+  private sizes(n: number, size: number, list: Bytes[]): number {
+    if (!this.inside(n, 4) || !this.inside(size, 4)) return fault;
+    this.view(n, 4).setUint32(0, list.length, true);
+    this.view(size, 4).setUint32(0, total(list), true);
+    return success;
+  }
+
+  private strings(ptrs: number, buf: number, list: Bytes[]): number {
+    if (!this.inside(ptrs, 4 * list.length) || !this.inside(buf, total(list))) return fault;
+    for (const [i, s] of list.entries()) {
+      this.view(ptrs + 4 * i, 4).setUint32(0, buf, true);
+      this.bytes(buf, s.length).set(s);
+      buf += s.length;
+    }
+    return success;
+  }
+
+  /** Reads a vector of buffers; null when the vector or a buffer is outside of the memory. */
+  private vector(iovs: number, n: number): Span[] | null {
+    if (!this.inside(iovs, 8 * n)) return null;
+    const view = this.view(iovs, 8 * n);
+    const spans: Span[] = [];
+    for (let i = 0; i < n; i++) {
+      const span = { ptr: view.getUint32(8 * i, true), len: view.getUint32(8 * i + 4, true) };
+      if (!this.inside(span.ptr, span.len)) return null;
+      spans.push(span);
+    }
+    return spans;
+  }
+
+  private fdRead(fd: number, iovs: number, n: number, nread: number): number {
+    if (fd !== 0) return badf;
+    if (n > maxVectors) return inval;
+    const spans = this.vector(iovs, n);
+    if (spans === null || !this.inside(nread, 4)) return fault;
+    const input = this.task.input;
+    const delivered = Math.min(input.length - this.readAt, length(spans));
+    this.charge(delivered);
+    const end = this.readAt + delivered;
+    for (const { ptr, len } of spans) {
+      const part = input.subarray(this.readAt, Math.min(end, this.readAt + len));
+      this.bytes(ptr, part.length).set(part);
+      this.readAt += part.length;
+    }
+    this.view(nread, 4).setUint32(0, delivered, true);
+    return success;
+  }
+
+  private fdWrite(fd: number, iovs: number, n: number, nwritten: number): number {
+    if (fd !== 1 && fd !== 2) return badf;
+    if (n > maxVectors) return inval;
+    const spans = this.vector(iovs, n);
+    if (spans === null || !this.inside(nwritten, 4)) return fault;
+    const given = length(spans);
+    this.charge(given);
+    if (fd === 1) this.appendOutput(spans, given);
+    else this.appendLog(spans);
+    this.view(nwritten, 4).setUint32(0, given, true);
+    return success;
+  }
+
+  private appendOutput(spans: Span[], given: number): void {
+    if (this.out.length + given > this.task.outputBytes) throw new Ended("output", 0);
+    for (const { ptr, len } of spans) this.out.append(this.bytes(ptr, len));
+  }
+
+  private appendLog(spans: Span[]): void {
+    for (const { ptr, len } of spans) this.logged.append(this.bytes(ptr, Math.min(len, maxLog - this.logged.length)));
+  }
+
+  private fdstat(fd: number, ptr: number): number {
+    if (fd > 2) return badf;
+    const rights = fd === 0 ? 1n << 1n : 1n << 6n;
+    return this.put(ptr, 24, (v) => v.setBigUint64(8, rights, true));
+  }
+
+  private time(ptr: number): number {
+    return this.put(ptr, 8, (v) => {
+      v.setBigUint64(0, this.clock, true);
+      this.clock += clockStep;
+    });
+  }
+
+  private randomGet(ptr: number, len: number): number {
+    if (!this.inside(ptr, len)) return fault;
+    this.charge(len);
+    this.random.fill(this.bytes(ptr, len));
+    return success;
+  }
+}
+
+/** Bytes that grow at their end. Its callers bound it. */
+class Sink {
+  length = 0;
+  private buffer = new Uint8Array(256);
+
+  append(bytes: Uint8Array): void {
+    const length = this.length + bytes.length;
+    if (length > this.buffer.length) {
+      const larger = new Uint8Array(Math.max(length, 2 * this.buffer.length));
+      larger.set(this.buffer);
+      this.buffer = larger;
+    }
+    this.buffer.set(bytes, this.length);
+    this.length = length;
+  }
+
+  bytes(): Bytes {
+    return this.buffer.slice(0, this.length);
+  }
+}
+
+/** The answer for the three standard descriptors; all others are bad. */
+function standard(fd: number, errno: number): number {
+  return fd > 2 ? badf : errno;
+}
+
+function length(spans: Span[]): number {
+  return spans.reduce((n, s) => n + s.len, 0);
+}
+
+function total(list: Bytes[]): number {
+  return list.reduce((n, s) => n + s.length, 0);
+}

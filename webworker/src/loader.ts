@@ -1,0 +1,98 @@
+// The loader: the one script that pages include. It reads its tag, shows the
+// panel, and waits for the visitor; nothing is asked of the hub, and nothing
+// runs, before Start is pressed.
+//
+//   <script src="https://HUB/countersign.js" integrity="sha384-…" crossorigin="anonymous"
+//     data-countersign data-keys="RW… RW…" data-hub="https://HUB" data-target="#id"></script>
+
+import { Lifecycle } from "./lifecycle.ts";
+import type { Environment, Socket } from "./link.ts";
+import { parseKeys, type PublicKey } from "./minisign.ts";
+import { Panel } from "./panel.ts";
+import { type View } from "./view.ts";
+import { Volunteer } from "./volunteer.ts";
+
+interface Tag {
+  readonly hub: string; // origin
+  readonly keys: PublicKey[];
+  readonly host: HTMLElement;
+}
+
+const env: Environment = {
+  connect: (url, protocol) => {
+    const ws = new WebSocket(url, protocol);
+    const socket: Socket = {
+      onmessage: null,
+      onclose: null,
+      send: (text) => ws.send(text),
+      close: (code, reason) => ws.close(code, reason),
+    };
+    ws.onmessage = (e) => socket.onmessage?.(e.data);
+    ws.onclose = () => socket.onclose?.();
+    return socket;
+  },
+  now: () => performance.now(),
+  random: () => Math.random(),
+  after: (millis, f) => {
+    const timer = setTimeout(f, millis);
+    return () => clearTimeout(timer);
+  },
+};
+
+function main(script: HTMLScriptElement): void {
+  const { hub, keys, host } = readTag(script);
+  const volunteer = new Volunteer({
+    hub,
+    keys,
+    env,
+    fetch: (url, init) => fetch(url, init),
+    mount: () => panel.mount,
+    changed: (view) => show(view),
+  });
+  const lifecycle = new Lifecycle((reason) => volunteer.pause(reason), () => void volunteer.stop());
+  const panel = new Panel(host, hub, keys.map((k) => k.text), {
+    start: () => void volunteer.start(),
+    stop: () => void volunteer.stop(),
+    configure: (settings) => volunteer.configure(settings),
+    pauseHidden: (on) => {
+      lifecycle.pauseHidden = on;
+      lifecycle.look();
+    },
+  });
+  const show = coalesce((view: View) => panel.show(view));
+  volunteer.refresh();
+  lifecycle.look();
+}
+
+/** Shows the latest of what comes within one frame; at once where no frames are drawn. */
+function coalesce(show: (view: View) => void): (view: View) => void {
+  let latest: View | null = null;
+  return (view) => {
+    const waiting = latest !== null;
+    latest = view;
+    if (waiting) return;
+    setTimeout(() => {
+      if (latest !== null) show(latest);
+      latest = null;
+    }, 16);
+  };
+}
+
+function readTag(script: HTMLScriptElement): Tag {
+  const { hub, keys, target } = script.dataset;
+  const url = new URL(hub ?? script.src, document.baseURI);
+  if (url.protocol !== "https:" && url.protocol !== "http:") throw new Error(`countersign: data-hub "${hub}" is no web address`);
+  const trusted = parseKeys(keys ?? "");
+  if (trusted.length === 0) throw new Error("countersign: data-keys names no keys, so nothing could ever run");
+  const host = target === undefined ? document.createElement("div") : document.querySelector(target);
+  if (!(host instanceof HTMLElement)) throw new Error(`countersign: data-target "${target}" is not on this page`);
+  if (target === undefined) script.after(host);
+  return { hub: url.origin, keys: trusted, host };
+}
+
+const script = document.currentScript ?? document.querySelector("script[data-countersign]");
+if (script instanceof HTMLScriptElement) {
+  if (document.readyState === "loading" && script.dataset["target"] !== undefined) {
+    addEventListener("DOMContentLoaded", () => main(script));
+  } else main(script);
+}

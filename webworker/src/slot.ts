@@ -1,0 +1,207 @@
+// A slot does one lease at a time: verify, run, countersign.
+
+import { fromHex, sha256 } from "./bytes.ts";
+import type { Outcome } from "./channel.ts";
+import { Deadline } from "./deadline.ts";
+import { Failure } from "./failure.ts";
+import type { Library, Verified } from "./library.ts";
+import type { Handlers, Sandbox, Silence } from "./sandbox.ts";
+import { countersign, type Identity, type Vote, type VotedEnd } from "./vote.ts";
+import { type Lease, result, type ReturnReason, type ToHub } from "./wire.ts";
+
+export interface SlotDeps {
+  readonly library: Library;
+  readonly identity: Identity;
+  open(handlers: Handlers): Promise<Sandbox>;
+  changed(slot: Slot): void;
+  silenced(silence: Silence): void;
+}
+
+/** Why work ends from outside. */
+export type Cause = "stopped" | "killed" | "deadline";
+
+export type Finish =
+  | { readonly type: "voted"; readonly fuel: number; readonly message: ToHub }
+  | { readonly type: "returned"; readonly reason: ReturnReason; readonly check: string; readonly detail: string };
+
+/** The runner keeps the time limit too, a little later: the timers of a page that nobody looks at come late. */
+const runnerGrace = 1.25;
+
+export class Slot {
+  lease: Lease | null = null;
+  phase: "idle" | "verifying" | "running" = "idle";
+  verified: Verified | null = null;
+  permille = 0;
+  text = "";
+  fuel = 0;
+
+  private sandbox: Sandbox | null = null;
+  private holds = ""; // digest of the release that the sandbox has compiled
+  private deadline: Deadline | null = null;
+  private interrupt: (finish: Finish) => void = () => {};
+  private ending: Promise<void> | null = null;
+
+  constructor(
+    private readonly deps: SlotDeps,
+    private share: number,
+    private paused: boolean,
+  ) {}
+
+  /** Whether this slot can hold its breath in the middle of a task. */
+  get yields(): boolean {
+    return this.sandbox?.yields ?? true;
+  }
+
+  pace(share: number, paused: boolean): void {
+    [this.share, this.paused] = [share, paused];
+    this.sandbox?.pace(share, paused);
+    this.deadline?.pace(this.rate());
+  }
+
+  /** Time of a task counts by the share that it gets; a runner that cannot sleep within a task gets all. */
+  private rate(): number {
+    if (!this.yields) return 1;
+    return this.paused ? 0 : this.share;
+  }
+
+  async perform(lease: Lease): Promise<Finish> {
+    [this.lease, this.phase, this.ending] = [lease, "verifying", null];
+    [this.permille, this.text, this.fuel] = [0, "", 0];
+    const interrupted = new Promise<Finish>((resolve) => (this.interrupt = resolve));
+    this.deps.changed(this);
+    const finish = await Promise.race([this.attempt(lease), interrupted]);
+    this.deadline?.cancel();
+    [this.lease, this.phase, this.deadline] = [null, "idle", null];
+    this.deps.changed(this);
+    return finish;
+  }
+
+  /** Ends what runs. Resolves when it is silent. */
+  end(cause: Cause): Promise<void> {
+    const { interrupt } = this;
+    this.ending ??= this.kill(cause).then(() => interrupt(returned(cause, "", causes[cause])));
+    return this.ending;
+  }
+
+  private async kill(cause: Cause): Promise<void> {
+    const since = performance.now();
+    const running = this.phase === "running";
+    const silence = await this.discard(since);
+    if (silence === null || !running) return;
+    performance.measure("countersign-silence", { start: since, duration: silence.millis, detail: { cause, ...silence } });
+    this.deps.silenced(silence);
+  }
+
+  private async discard(since = performance.now()): Promise<Silence | null> {
+    const sandbox = this.sandbox;
+    this.sandbox = null;
+    return sandbox === null ? null : sandbox.kill(since);
+  }
+
+  /** Does the work and tells how it ended. Once the slot was ended, nobody listens to it. */
+  private async attempt(lease: Lease): Promise<Finish> {
+    const finish = await this.work(lease).catch(async (e: unknown) => {
+      if (!this.stale(lease)) await this.discard();
+      if (e instanceof Failure) return returned("refused", e.check, e.message);
+      return returned("fault", "", e instanceof Error ? e.message : String(e));
+    });
+    return this.stale(lease) ? new Promise(() => {}) : finish;
+  }
+
+  private stale(lease: Lease): boolean {
+    return this.lease !== lease || this.ending !== null;
+  }
+
+  private async work(lease: Lease): Promise<Finish> {
+    const verified = await this.deps.library.open(lease.release);
+    const input = await sha256(lease.input);
+    const seed = await seedOf(lease);
+    const sandbox = await this.prepared(lease, verified);
+    const { limits, module_sha256 } = verified.release;
+    [this.phase, this.verified] = ["running", verified];
+    this.deps.changed(this);
+    const millis = limits.seconds * 1000;
+    this.deadline = new Deadline(millis, () => performance.now(), () => void this.end("deadline"));
+    this.deadline.pace(this.rate());
+    const outcome = await sandbox.run({
+      input: lease.input,
+      args: [],
+      seed,
+      fuel: limits.task_fuel,
+      outputBytes: limits.output_bytes,
+      millis: millis * runnerGrace,
+    });
+    this.deadline.cancel();
+    return this.finish(lease, module_sha256, input, outcome);
+  }
+
+  /** The sandbox, with the module of the lease's release in it. */
+  private async prepared(lease: Lease, verified: Verified): Promise<Sandbox> {
+    if (this.stale(lease)) throw new Error(abandoned);
+    if (this.sandbox !== null && this.holds === lease.release) return this.sandbox;
+    await this.discard();
+    const sandbox = await this.deps.open({
+      compiled: () => performance.mark("countersign-compiled"),
+      progress: (permille, text, fuel) => {
+        [this.permille, this.text, this.fuel] = [permille, text, fuel];
+        this.deps.changed(this);
+      },
+    });
+    const module = await verified.module();
+    if (this.stale(lease)) {
+      await sandbox.kill(performance.now());
+      throw new Error(abandoned);
+    }
+    sandbox.pace(this.share, this.paused);
+    sandbox.load(module);
+    [this.sandbox, this.holds] = [sandbox, lease.release];
+    return sandbox;
+  }
+
+  private async finish(lease: Lease, module: string, input: string, outcome: Outcome): Promise<Finish> {
+    if (!isVoted(outcome.end)) {
+      if (!this.stale(lease)) await this.discard();
+      if (outcome.end === "deadline") return returned("deadline", "", causes.deadline);
+      return returned("fault", "", outcome.detail);
+    }
+    const vote: Vote = {
+      type: "countersign.vote/v1",
+      order: lease.order,
+      task: lease.task,
+      lane: lease.lane,
+      lease: lease.id,
+      module,
+      input,
+      end: outcome.end,
+      code: outcome.code,
+      fuel: outcome.fuel,
+      output: await sha256(outcome.output),
+    };
+    const signature = await countersign(this.deps.identity, vote);
+    return { type: "voted", fuel: outcome.fuel, message: result(lease.lease, vote, outcome.output, signature) };
+  }
+}
+
+/** abi.md: SHA-256 of the order's digest followed by the task number, little-endian. */
+export async function seedOf(lease: { order: string; task: number }): Promise<Uint8Array<ArrayBuffer>> {
+  const bytes = new Uint8Array(40);
+  bytes.set(fromHex(lease.order, 32) ?? [], 0);
+  new DataView(bytes.buffer).setBigUint64(32, BigInt(lease.task), true);
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+}
+
+const abandoned = "the slot was ended while it got ready";
+
+const causes: Record<Cause, string> = {
+  stopped: "",
+  killed: "",
+  deadline: "the task ran longer than its release allows",
+};
+
+function isVoted(end: Outcome["end"]): end is VotedEnd {
+  return end === "exit" || end === "trap" || end === "fuel" || end === "output";
+}
+
+function returned(reason: ReturnReason, check: string, detail: string): Finish {
+  return { type: "returned", reason, check, detail };
+}

@@ -1,0 +1,206 @@
+// The messages of countersign.v1: docs/spec/wire.md. A closed union; every
+// inbound value is checked, member by member, and none is cast.
+
+import { base64, type Bytes, fromBase64, hex } from "./bytes.ts";
+import type { Vote } from "./vote.ts";
+
+export const subprotocol = "countersign.v1";
+export const maxToWorker = 1 << 20;
+export const maxWant = 64;
+export const maxText = 256;
+
+const maxInput = 65536;
+const maxToken = 2048;
+
+export interface Hello {
+  readonly type: "hello";
+  readonly hub: string;
+  readonly nonce: string;
+  readonly time: number;
+}
+
+export interface Lease {
+  readonly type: "lease";
+  readonly lease: string; // token
+  readonly id: string;
+  readonly order: string;
+  readonly release: string;
+  readonly task: number;
+  readonly lane: number;
+  readonly input: Bytes;
+  readonly seconds: number;
+}
+
+export type Scope = "all" | "order" | "release" | "lease";
+export type Verdict = "pending" | "agreed" | "outvoted" | "late";
+
+export interface Kill {
+  readonly type: "kill";
+  readonly scope: Scope;
+  readonly target: string;
+  readonly reason: string;
+}
+
+export type FromHub =
+  | Hello
+  | { readonly type: "welcome"; readonly halted: boolean }
+  | Lease
+  | { readonly type: "idle" }
+  | { readonly type: "ack"; readonly id: string; readonly verdict: Verdict }
+  | { readonly type: "refused"; readonly id: string; readonly code: string; readonly message: string }
+  | Kill
+  | { readonly type: "resume" }
+  | { readonly type: "error"; readonly code: string; readonly message: string };
+
+export type ReturnReason = "stopped" | "deadline" | "fault" | "refused" | "killed";
+
+export type ToHub =
+  | { readonly type: "join"; readonly worker: string; readonly signature: string; readonly agent: string }
+  | { readonly type: "want"; readonly leases: number }
+  | { readonly type: "progress"; readonly id: string; readonly permille: number; readonly text: string; readonly fuel: number }
+  | { readonly type: "result"; readonly lease: string; readonly vote: Vote; readonly output: string; readonly signature: string }
+  | { readonly type: "return"; readonly id: string; readonly reason: ReturnReason; readonly check: string; readonly detail: string };
+
+/** What a message from the hub is when it is none of the protocol. */
+export class WireError extends Error {}
+
+/** Reads a message from the hub, or throws a WireError. */
+export function decodeMessage(data: unknown): FromHub {
+  if (typeof data !== "string") throw new WireError("not a text message");
+  if (data.length > maxToWorker) throw new WireError(`message of ${data.length} characters`);
+  let value: unknown;
+  try {
+    value = JSON.parse(data);
+  } catch {
+    throw new WireError("not JSON");
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw new WireError("not an object");
+  const m = new Members(new Map<string, unknown>(Object.entries(value)));
+  const message = read(m);
+  m.end();
+  return message;
+}
+
+function read(m: Members): FromHub {
+  const type = m.text("type", 0, 32);
+  switch (type) {
+    case "hello":
+      return { type, hub: m.hex("hub", 32), nonce: m.hex("nonce", 32), time: m.integer("time", 0, Number.MAX_SAFE_INTEGER) };
+    case "welcome":
+      return { type, halted: m.boolean("halted") };
+    case "lease":
+      return {
+        type,
+        lease: m.token("lease"),
+        id: m.hex("id", 16),
+        order: m.hex("order", 32),
+        release: m.hex("release", 32),
+        task: m.integer("task", 0, 2 ** 40 - 1),
+        lane: m.integer("lane", 0, 255),
+        input: m.bytes("input", maxInput),
+        seconds: m.integer("seconds", 1, 1 << 20),
+      };
+    case "idle":
+    case "resume":
+      return { type };
+    case "ack":
+      return { type, id: m.hex("id", 16), verdict: m.word("verdict", ["pending", "agreed", "outvoted", "late"]) };
+    case "refused":
+      return { type, id: m.hex("id", 16), code: m.code("code"), message: m.text("message", 0, 1000) };
+    case "kill":
+      return readKill(m);
+    case "error":
+      return { type, code: m.code("code"), message: m.text("message", 0, 1000) };
+    default:
+      throw new WireError("unknown type");
+  }
+}
+
+function readKill(m: Members): Kill {
+  const scope = m.word("scope", ["all", "order", "release", "lease"] as const);
+  const bytes = { all: 0, order: 32, release: 32, lease: 16 }[scope];
+  return { type: "kill", scope, target: m.hex("target", bytes), reason: m.text("reason", 0, 200) };
+}
+
+/** The members of a message, each read once. */
+class Members {
+  constructor(private readonly left: Map<string, unknown>) {}
+
+  private take(name: string): unknown {
+    const v = this.left.get(name);
+    this.left.delete(name);
+    return v;
+  }
+
+  /** Everything must have been read by now. */
+  end(): void {
+    for (const name of this.left.keys()) throw new WireError(`unknown member ${name.slice(0, 40)}`);
+  }
+
+  text(name: string, lo: number, hi: number): string {
+    const v = this.take(name);
+    if (typeof v !== "string" || v.length < lo || v.length > hi || !/^[\x20-\x7e]*$/.test(v)) throw bad(name);
+    return v;
+  }
+
+  integer(name: string, lo: number, hi: number): number {
+    const v = this.take(name);
+    if (typeof v !== "number" || !Number.isInteger(v) || v < lo || v > hi || Object.is(v, -0)) throw bad(name);
+    return v;
+  }
+
+  boolean(name: string): boolean {
+    const v = this.take(name);
+    if (typeof v !== "boolean") throw bad(name);
+    return v;
+  }
+
+  hex(name: string, bytes: number): string {
+    const v = this.text(name, 2 * bytes, 2 * bytes);
+    if (!/^[0-9a-f]*$/.test(v)) throw bad(name);
+    return v;
+  }
+
+  token(name: string): string {
+    const v = this.text(name, 1, maxToken);
+    if (!/^[A-Za-z0-9._-]+$/.test(v)) throw bad(name);
+    return v;
+  }
+
+  code(name: string): string {
+    const v = this.text(name, 1, 32);
+    if (!/^[a-z0-9_]+$/.test(v)) throw bad(name);
+    return v;
+  }
+
+  bytes(name: string, hi: number): Bytes {
+    const v = fromBase64(this.text(name, 0, Math.ceil(hi / 3) * 4));
+    if (v === null || v.length > hi) throw bad(name);
+    return v;
+  }
+
+  word<T extends string>(name: string, words: readonly T[]): T {
+    const v = this.text(name, 0, 32);
+    const found = words.find((w) => w === v);
+    if (found === undefined) throw bad(name);
+    return found;
+  }
+}
+
+function bad(name: string): WireError {
+  return new WireError(`member ${name} is missing or not as it should be`);
+}
+
+export function encodeMessage(m: ToHub): string {
+  return JSON.stringify(m);
+}
+
+/** The text that a worker signs to join: it names the hub, so that one hub cannot use the answer at another. */
+export function joinText(hello: Hello): string {
+  return `countersign.join/v1\n${hello.hub}\n${hello.nonce}\n`;
+}
+
+/** The message that delivers a vote. */
+export function result(token: string, vote: Vote, output: Bytes, signature: Bytes): ToHub {
+  return { type: "result", lease: token, vote, output: base64(output), signature: hex(signature) };
+}
