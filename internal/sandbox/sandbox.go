@@ -1,0 +1,201 @@
+// Package sandbox runs a metered module on wazero, deterministically:
+// docs/spec/abi.md is what a module sees, docs/spec/meter.md how its fuel is
+// counted. Its twin in the browser is webworker/src/host.ts; the vectors of
+// testdata/vectors/abi hold for both.
+//
+// The refill call is the only way out of a running module. wazero's own
+// WithCloseOnContextDone would be another, and makes modules 5 to 13 times
+// slower; so a module must be metered, and Run refuses one that is not.
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
+
+	"github.com/countersign/countersign/internal/canon"
+)
+
+// Task is one run of a module.
+type Task struct {
+	Module []byte
+	SHA256 canon.Digest // of Module; the zero Digest: not known
+	Input  []byte
+	Args   []string // the order's parameters, without argv[0]
+	Seed   [32]byte
+	Limits Limits
+
+	// Deadline is how long the run may take; 0: as long as it likes.
+	Deadline time.Duration
+	// Progress gets the module's reports, on the goroutine of Run.
+	Progress func(permille int, text string, fuel uint64)
+	// Pace, if any, decides the size of each slice. It may sleep.
+	Pace Pace
+}
+
+// Limits of a run.
+type Limits struct {
+	Fuel        uint64 // 1 to 2^53-1
+	MemoryPages uint32 // the maximum that the module must declare; 0: any
+	OutputBytes uint32
+}
+
+// Outcome is how a run ended. End, Code, Output and Fuel of an outcome that is
+// voted on are the same on every host.
+type Outcome struct {
+	End    End
+	Code   uint32
+	Output []byte
+	Log    []byte
+	Fuel   uint64
+	Detail string // what happened, for people
+}
+
+// End is why a run ended.
+type End string
+
+// Ends of a run.
+const (
+	Exit      End = "exit"
+	Trap      End = "trap"
+	Fuel      End = "fuel"
+	Output    End = "output"
+	Deadline  End = "deadline"
+	Cancelled End = "cancelled"
+	Fault     End = "fault"
+)
+
+// Voted reports whether the end is one that follows from the task alone.
+func (e End) Voted() bool { return e == Exit || e == Trap || e == Fuel || e == Output }
+
+// ErrNotMetered is a module that does not ask for fuel.
+var ErrNotMetered = errors.New("the module is not metered")
+
+// Options of New; nil is usable.
+type Options struct {
+	// Interpreter selects wazero's interpreter, which is slow, and gives the
+	// same outcomes.
+	Interpreter bool
+	// Modules is how many compiled modules are kept; 0: 16.
+	Modules int
+	// Now is the clock that slices and deadlines go by; nil: time.Now.
+	Now func() time.Time
+
+	allocator experimental.MemoryAllocator // of tests that run out of memory
+}
+
+const (
+	defaultModules = 16
+	maxPages       = 16384
+)
+
+// features are those of docs/spec/meter.md, "What is accepted".
+const features = api.CoreFeaturesV1 | api.CoreFeatureSignExtensionOps | api.CoreFeatureNonTrappingFloatToIntConversion |
+	api.CoreFeatureMutableGlobal | api.CoreFeatureMultiValue | api.CoreFeatureBulkMemoryOperations
+
+// Engine runs modules. It is safe for concurrent use.
+type Engine struct {
+	runtime wazero.Runtime
+	modules *cache
+	opt     Options
+}
+
+// New returns an Engine, to be closed after its last run has ended.
+func New(ctx context.Context, opt *Options) (*Engine, error) {
+	e := &Engine{}
+	if opt != nil {
+		e.opt = *opt
+	}
+	if e.opt.Modules <= 0 {
+		e.opt.Modules = defaultModules
+	}
+	if e.opt.Now == nil {
+		e.opt.Now = time.Now
+	}
+	config := wazero.NewRuntimeConfig()
+	if e.opt.Interpreter {
+		config = wazero.NewRuntimeConfigInterpreter()
+	}
+	e.runtime = wazero.NewRuntimeWithConfig(ctx, config.WithCoreFeatures(features).WithMemoryLimitPages(maxPages).WithDebugInfoEnabled(false))
+	if err := instantiateHost(ctx, e.runtime); err != nil {
+		return nil, errors.Join(err, e.runtime.Close(ctx))
+	}
+	e.modules = newCache(e.opt.Modules, func(ctx context.Context, code []byte) (wazero.CompiledModule, error) {
+		return compile(ctx, e.runtime, code)
+	})
+	return e, nil
+}
+
+// Close frees everything. No run may be going on.
+func (e *Engine) Close(ctx context.Context) error { return e.runtime.Close(ctx) }
+
+// Validate makes sure that the engine takes the module: it decodes, type-checks
+// and compiles it, and runs nothing. The module need not be metered.
+func (e *Engine) Validate(ctx context.Context, module []byte) error {
+	c, err := compile(ctx, e.runtime, module)
+	if err != nil {
+		return err
+	}
+	return c.Close(ctx)
+}
+
+// compile reports what an engine makes of a module from outside as an error,
+// whatever the engine does.
+func compile(ctx context.Context, r wazero.Runtime, module []byte) (c wazero.CompiledModule, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			c, err = nil, fmt.Errorf("compiling the module: the engine fails: %v", p)
+		}
+	}()
+	c, err = r.CompileModule(ctx, module)
+	if err != nil {
+		return nil, fmt.Errorf("compiling the module: %w", err)
+	}
+	return c, nil
+}
+
+// Run runs a task to its end. Cancelling ctx ends it within one slice. An error
+// means that nothing ran: the task is not one that can.
+func (e *Engine) Run(ctx context.Context, task Task) (Outcome, error) {
+	if err := task.check(); err != nil {
+		return Outcome{}, err
+	}
+	m, err := e.modules.get(ctx, task.Module, task.SHA256)
+	if err != nil {
+		return Outcome{}, err
+	}
+	defer e.modules.put(m)
+	if err := runnable(m.compiled, task.Limits.MemoryPages); err != nil {
+		return Outcome{}, err
+	}
+	return newRun(ctx, &task, e.opt.Now).start(ctx, e, m.compiled)
+}
+
+func (t *Task) check() error {
+	if t.Limits.Fuel < 1 || t.Limits.Fuel > canon.MaxInteger {
+		return fmt.Errorf("running a task: a fuel limit of %d is not from 1 to 2^53-1", t.Limits.Fuel)
+	}
+	if len(t.Input) > math.MaxInt32 {
+		return fmt.Errorf("running a task: its input of %d bytes is too long", len(t.Input))
+	}
+	size := 0
+	for _, a := range t.Args {
+		if strings.ContainsRune(a, 0) {
+			return fmt.Errorf("running a task: argument %q has a NUL", a)
+		}
+		size += len(a) + 1
+	}
+	if size > maxArgs {
+		return fmt.Errorf("running a task: %d bytes of arguments, at most %d allowed", size, maxArgs)
+	}
+	return nil
+}
+
+const maxArgs = 65536
