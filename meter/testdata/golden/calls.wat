@@ -1,0 +1,16 @@
+;; Function indices move up behind the imports, in calls, tables and exports; host calls cost more.
+(module
+  (type $unary (func (param i64) (result i64)))
+  (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+  (import "countersign" "progress" (func $progress (param i32 i32 i32)))
+  (table 2 2 funcref)
+  (memory (export "memory") 1 100)
+  (global $g (export "counter") (mut i64) (i64.const 7))
+  (elem (i32.const 0) $twice $more)
+  (func $twice (type $unary) (i64.add (local.get 0) (local.get 0)))
+  (func $more (type $unary) (call $twice (global.get $g)))
+  (func $main (export "_start")
+    (call $progress (i32.const 0) (i32.const 0) (i32.const 0))
+    (global.set $g (call_indirect (type $unary) (i64.const 3) (i32.const 1)))
+    (call $exit (i32.const 0)))
+  (export "also" (func $more)))
