@@ -1,0 +1,214 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/countersign/countersign/internal/canon"
+	"github.com/countersign/countersign/keys"
+	"github.com/countersign/countersign/meter"
+	"github.com/countersign/countersign/policy"
+	"github.com/countersign/countersign/release"
+)
+
+func verifyCommand() *cobra.Command {
+	var trusted []string
+	var policyFile, signature, module string
+	c := &cobra.Command{
+		Use:   "verify STATEMENT.json",
+		Short: "Verify a statement as a browser and a hub would",
+		Long: `Checks signature, encoding, bounds and expiry of a release, an order or a stop, and with --policy also the key's prefix and ceilings.
+With --module, length and digest of the module too.`,
+		Example: `  signer verify ada-factor-1.release.json --trust ada.pub --module factor.metered.wasm`,
+		Args:    cobra.ExactArgs(1),
+	}
+	asJSON := jsonFlag(c)
+	c.Flags().StringArrayVar(&trusted, "trust", nil, "a public `key` (or .pub file) that you trust; may be given several times")
+	c.Flags().StringVar(&policyFile, "policy", "", "a policy `file` whose researchers you trust")
+	c.Flags().StringVarP(&signature, "signature", "x", "", "the signature `file` (default: the statement's name with .minisig)")
+	c.Flags().StringVar(&module, "module", "", "the module `file` of a release")
+	c.MarkFlagsOneRequired("trust", "policy")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		v, err := newVerifier(trusted, policyFile)
+		if err != nil {
+			return err
+		}
+		if signature == "" {
+			signature = signatureOf(args[0])
+		}
+		what, key, err := v.verify(args[0], signature, module)
+		if err != nil {
+			return fmt.Errorf("%s: %w", args[0], err)
+		}
+		if *asJSON {
+			return printJSON(c.OutOrStdout(), map[string]string{"verified": what, "key": key.String()})
+		}
+		fmt.Fprintf(c.OutOrStdout(), "verified: %s, signed by %s\n", what, key)
+		return nil
+	}
+	return c
+}
+
+type verifier struct {
+	keys   []keys.PublicKey
+	policy *policy.Policy // nil without --policy
+}
+
+func newVerifier(trusted []string, policyFile string) (*verifier, error) {
+	v := &verifier{}
+	for _, t := range trusted {
+		k, err := parseKey(t)
+		if err != nil {
+			return nil, err
+		}
+		v.keys = append(v.keys, k)
+	}
+	if policyFile == "" {
+		return v, nil
+	}
+	data, err := readCapped(policyFile, 64<<10)
+	if err != nil {
+		return nil, err
+	}
+	if v.policy, err = policy.Parse(data); err != nil {
+		return nil, fmt.Errorf("%s: %w", policyFile, err)
+	}
+	if err := v.policy.Current(time.Now()); err != nil {
+		return nil, fmt.Errorf("%s: %w", policyFile, err)
+	}
+	v.keys = append(v.keys, v.policy.Keys()...)
+	return v, nil
+}
+
+func (v *verifier) verify(path, sigPath, modulePath string) (string, keys.PublicKey, error) {
+	st, err := readCapped(path, release.MaxStatement)
+	if err != nil {
+		return "", keys.PublicKey{}, err
+	}
+	sig, err := readCapped(sigPath, keys.MaxSignature)
+	if err != nil {
+		return "", keys.PublicKey{}, err
+	}
+	key, err := keys.Verify(v.keys, st, sig)
+	if err != nil {
+		return "", keys.PublicKey{}, err
+	}
+	what, err := v.content(st, sig, modulePath)
+	return what, key, err
+}
+
+// content checks what is signed; the signature has been.
+func (v *verifier) content(st, sig []byte, modulePath string) (string, error) {
+	now := time.Now()
+	switch typ, _ := canon.TypeOf(st); typ {
+	case release.OrderType:
+		o, err := release.ParseOrder(st)
+		if err != nil {
+			return "", err
+		}
+		return fmt.Sprintf("order %q, %d tasks", o.Title, o.Tasks()), canon.CheckExpiry("the order", o.Expires, now, release.MaxAge)
+	case release.StopType:
+		s, err := release.ParseStop(st)
+		if err != nil {
+			return "", err
+		}
+		return fmt.Sprintf("stop of %s %s: %s", s.Target, s.TargetSHA256.Short(), s.Reason), nil
+	}
+	r, _, err := release.OpenPinned(st, sig, v.keys, now)
+	if err == nil && v.policy != nil {
+		r, _, err = release.Open(st, sig, v.policy, now)
+	}
+	if err != nil {
+		return "", err
+	}
+	if modulePath != "" {
+		m, err := readCapped(modulePath, release.MaxModule)
+		if err != nil {
+			return "", err
+		}
+		if err := r.CheckModule(m); err != nil {
+			return "", err
+		}
+	}
+	return fmt.Sprintf("release %s version %d, until %s", r.Name, r.Version, r.Expires), nil
+}
+
+func inspectCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "inspect FILE",
+		Short: "Show what a statement or a module says, without trusting it",
+		Args:  cobra.ExactArgs(1),
+	}
+	asJSON := jsonFlag(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		data, err := readCapped(args[0], release.MaxModule)
+		if err != nil {
+			return err
+		}
+		if bytes.HasPrefix(data, []byte("\x00asm")) {
+			return inspectModule(c, data, *asJSON)
+		}
+		return inspectStatement(c, args[0], data, *asJSON)
+	}
+	return c
+}
+
+func inspectStatement(c *cobra.Command, path string, data []byte, asJSON bool) error {
+	var err error
+	typ, ok := canon.TypeOf(data)
+	switch typ {
+	case release.Type:
+		_, err = release.Parse(data)
+	case release.OrderType:
+		_, err = release.ParseOrder(data)
+	case release.StopType:
+		_, err = release.ParseStop(data)
+	case policy.Type:
+		_, err = policy.Parse(data)
+	default:
+		if !ok {
+			return fmt.Errorf("%s is neither a WebAssembly module nor a statement", path)
+		}
+		return fmt.Errorf("%s: statements of type %s are not known here", path, typ)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if asJSON {
+		_, err = c.OutOrStdout().Write(data)
+		return err
+	}
+	fmt.Fprintf(c.OutOrStdout(), "%s", data)
+	fields(c.OutOrStdout(), "digest", canon.Sum(data), "form", "canonical, values in bounds; signature not looked at (signer verify)")
+	return nil
+}
+
+// inspectModule tells whether a module is metered, or what metering says of it.
+func inspectModule(c *cobra.Command, data []byte, asJSON bool) error {
+	metered, err := meter.Metered(data)
+	if err != nil {
+		return err
+	}
+	info := map[string]any{"sha256": canon.Sum(data), "length": len(data), "metered": metered}
+	if !metered {
+		if _, report, err := meter.Rewrite(data, nil); err != nil {
+			info["refused"] = err.Error()
+		} else {
+			info["report"] = report
+		}
+	}
+	if asJSON {
+		return printJSON(c.OutOrStdout(), info)
+	}
+	pairs := []any{"sha256", info["sha256"], "length", fmt.Sprintf("%d bytes", len(data)), "metered", metered}
+	for _, k := range []string{"refused", "report"} {
+		if v, ok := info[k]; ok {
+			pairs = append(pairs, k, v)
+		}
+	}
+	fields(c.OutOrStdout(), pairs...)
+	return nil
+}

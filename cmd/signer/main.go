@@ -1,0 +1,72 @@
+// Command signer is the researcher's tool: keys, metered modules, signed
+// releases and orders, all offline; then publishing them to a hub and reading
+// the results.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/countersign/countersign/internal/canon"
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+
+// Exit codes, in the help of every command.
+const (
+	exitOK      = 0
+	exitFailed  = 1 // what was asked for did not happen
+	exitRefused = 3 // something did not verify
+)
+
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, context.Canceled):
+		fmt.Fprintln(stderr, "signer: interrupted")
+		return exitFailed
+	}
+	fmt.Fprintln(stderr, "signer:", err)
+	if canon.ClassOf(err) != "" {
+		return exitRefused
+	}
+	return exitFailed
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "signer",
+		Short: "Sign WebAssembly modules and orders offline, publish them, read results",
+		Long: `signer is the researcher's tool.
+
+Offline:   key, build, release, order, policy, verify, inspect
+At a hub:  publish, submit, status, results, stop
+
+Secret keys never leave this machine; a hub gets statements and signatures only.
+Passwords are asked for on the terminal, or taken from --password-file, or from
+the environment variable COUNTERSIGN_PASSWORD.
+
+Exit codes: 0 done; 1 not done; 3 something did not verify or was refused.`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.AddCommand(keyCommand(), buildCommand(), releaseCommand(), orderCommand(), policyCommand(),
+		verifyCommand(), inspectCommand(), publishCommand(), submitCommand(), statusCommand(), resultsCommand(), stopCommand())
+	return root
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/countersign/countersign/internal/canon"
+	"github.com/countersign/countersign/release"
+)
+
+type orderFlags struct {
+	release, title, lines, span, out string
+	perTask, step                    int64
+	agree, of, permille, priority    int
+	startIn, expiresIn               time.Duration
+}
+
+func orderCommand() *cobra.Command {
+	var f orderFlags
+	c := &cobra.Command{
+		Use:   "order",
+		Short: "Sign an order: what to run a release on",
+		Long: `An order names a release and a rule by which the input of every task follows:
+
+  --lines FILE --per-task N   each task gets N lines of the file, on standard input
+  --range FROM:TO --step N    each task gets one line "a b": the numbers a ≤ n < b
+
+The statement and its signature are written to the file of -o, and FILE.minisig.`,
+		Example: `  signer order -k ada.key --release ada-factor-1.release.json --lines numbers.txt --per-task 20 --title "Factor my numbers" -o numbers.order.json
+  signer order -k ada.key --release ada-primes-1.release.json --range 0:1000000 --step 10000 --title "Primes" -o primes.order.json`,
+		Args: cobra.NoArgs,
+	}
+	key := addKeyFlags(c)
+	asJSON := jsonFlag(c)
+	fl := c.Flags()
+	fl.StringVar(&f.release, "release", "", "the release statement (`file`)")
+	fl.StringVar(&f.title, "title", "", "one line for people")
+	fl.StringVar(&f.lines, "lines", "", "input `file`, split by lines")
+	fl.Int64Var(&f.perTask, "per-task", 1, "with --lines: lines for one task")
+	fl.StringVar(&f.span, "range", "", "`FROM:TO`, split into steps")
+	fl.Int64Var(&f.step, "step", 1, "with --range: numbers for one task")
+	fl.IntVar(&f.agree, "agree", 2, "votes that must agree")
+	fl.IntVar(&f.of, "of", 3, "lanes that a task may take to get there")
+	fl.IntVar(&f.permille, "complete-permille", 1000, "share of tasks at which the order is done")
+	fl.IntVar(&f.priority, "priority", 5, "0 to 9, higher goes first")
+	fl.DurationVar(&f.startIn, "start-in", 0, "wait this long before starting")
+	fl.DurationVar(&f.expiresIn, "expires-in", 7*24*time.Hour, "give up after this long (at most 2160h, 90 days)")
+	fl.StringVarP(&f.out, "output", "o", "", "write the order to this `file`")
+	must(c, "release", "title", "output")
+	c.MarkFlagsMutuallyExclusive("lines", "range")
+	c.MarkFlagsOneRequired("lines", "range")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		o, err := f.order()
+		if err != nil {
+			return err
+		}
+		secret, err := key.load(c)
+		if err != nil {
+			return err
+		}
+		st, sig, err := o.Sign(secret)
+		if err != nil {
+			return err
+		}
+		if err := writeStatement(f.out, st, sig); err != nil {
+			return err
+		}
+		if !*asJSON {
+			fmt.Fprintf(c.OutOrStdout(), "%d tasks\n", o.Tasks())
+		}
+		return signed(c, *asJSON, "order", f.out, canon.Sum(st), st)
+	}
+	return c
+}
+
+func (f *orderFlags) order() (*release.Order, error) {
+	st, err := readCapped(f.release, release.MaxStatement)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := release.Parse(st); err != nil {
+		return nil, fmt.Errorf("%s: %w", f.release, err)
+	}
+	in, err := f.input()
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	o := &release.Order{Type: release.OrderType, Title: f.title, ReleaseSHA256: canon.Sum(st), Input: in,
+		Redundancy:       release.Redundancy{Vote: &release.Vote{Agree: f.agree, Of: f.of}},
+		CompletePermille: f.permille, Priority: f.priority,
+		NotBefore: canon.TimeOf(now.Add(f.startIn)), Expires: canon.TimeOf(now.Add(f.expiresIn))}
+	if _, err := o.Encode(); err != nil {
+		return nil, err
+	}
+	return o, canon.CheckExpiry("the order", o.Expires, now, release.MaxAge)
+}
+
+func (f *orderFlags) input() (release.Input, error) {
+	if f.span != "" {
+		r := release.Range{Step: f.step}
+		if n, err := fmt.Sscanf(strings.Replace(f.span, ":", " ", 1), "%d %d", &r.From, &r.To); n != 2 || err != nil {
+			return release.Input{}, fmt.Errorf("--range %q: want FROM:TO, like 0:1000000", f.span)
+		}
+		return release.Input{Range: &r}, nil
+	}
+	file, err := os.Open(f.lines)
+	if err != nil {
+		return release.Input{}, err
+	}
+	defer file.Close()
+	lines, err := release.Split(file, f.perTask, func(uint64, release.Span, []byte) error { return nil })
+	if err != nil {
+		return release.Input{}, fmt.Errorf("%s: %w", f.lines, err)
+	}
+	return release.Input{Lines: lines}, nil
+}
