@@ -1,0 +1,90 @@
+package job
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/countersign/countersign/internal/canon"
+	"github.com/countersign/countersign/internal/wire"
+)
+
+// Action is what the caller has to do.
+type Action interface{ action() }
+
+// Lease is one loan of a lane of a task to a worker.
+type Lease struct {
+	ID     wire.LeaseID
+	Order  canon.Digest
+	Task   uint64
+	Lane   uint32
+	Worker wire.Key
+	Net    netip.Prefix
+	Since  time.Time
+	Until  time.Time
+}
+
+// Lend gives a lease to a session.
+type Lend struct {
+	Session SessionID
+	Lease   Lease
+}
+
+// Idle tells a session that there is nothing to lend.
+type Idle struct{ Session SessionID }
+
+// EndLease tells a session that a lease is over. Session 0 is not connected.
+type EndLease struct {
+	Session SessionID
+	Lease   wire.LeaseID
+	Reason  string
+}
+
+// Broadcast tells every session to end what falls under a scope.
+type Broadcast struct {
+	Scope  wire.Scope // all, order or release
+	Target string
+	Reason string
+}
+
+// Resume tells every session that the halt is lifted.
+type Resume struct{}
+
+// Decide is a verdict that is now reached, a fact to be made durable. Its
+// votes are durable already.
+type Decide struct {
+	Order     canon.Digest
+	Task      uint64
+	Undecided bool // no outcome won; Outcome is zero
+	Outcome   wire.Outcome
+	Agree     int // votes for Outcome, or for the strongest of an undecided task
+}
+
+// Changed says that an order has entered a state.
+type Changed struct {
+	Order  canon.Digest
+	State  State
+	Reason string
+}
+
+// Reclaimed says that a lease ended without a vote, for logs and metrics.
+type Reclaimed struct {
+	Lease Lease
+	Why   Why
+}
+
+// Why is the reason of a reclaim.
+type Why string
+
+const (
+	Expired  Why = "expired"  // the deadline passed
+	Vanished Why = "vanished" // the connection did not come back
+)
+
+func (Lend) action()      {}
+func (Idle) action()      {}
+func (EndLease) action()  {}
+func (Broadcast) action() {}
+func (Resume) action()    {}
+func (Decide) action()    {}
+func (Changed) action()   {}
+func (Reclaimed) action() {}

@@ -1,0 +1,116 @@
+package job
+
+import (
+	"container/heap"
+	"time"
+)
+
+// wait puts a session that wants more into the waiting list, once.
+func (s *session) wait(m *Machine) {
+	if s.waiting == nil && len(s.leases) < s.want {
+		s.waiting = m.waiting.PushBack(s)
+	}
+}
+
+// content takes a session out of the waiting list.
+func (s *session) content(m *Machine) {
+	if s.waiting != nil {
+		m.waiting.Remove(s.waiting)
+		s.waiting = nil
+	}
+}
+
+// fill lends to a session until it has what it wants or there is nothing.
+func (m *Machine) fill(now time.Time, s *session) {
+	for len(s.leases) < s.want {
+		if !m.lend(now, s) {
+			s.wait(m)
+			if !s.idle {
+				s.idle = true
+				m.do(Idle{s.id})
+			}
+			return
+		}
+		s.idle = false
+	}
+	s.content(m)
+}
+
+// feed offers work to up to n waiting sessions, those first that wait longest.
+func (m *Machine) feed(now time.Time, n int) {
+	if m.loading || m.halted || len(m.lendable) == 0 {
+		return
+	}
+	for range min(n, m.waiting.Len()) {
+		first := m.waiting.Front()
+		if first == nil {
+			return
+		}
+		m.waiting.MoveToBack(first)
+		m.fill(now, first.Value.(*session))
+	}
+}
+
+// lend lends one lane to a session, of the order whose turn it is: by
+// priority, and among equals the one that was served longest ago.
+func (m *Machine) lend(now time.Time, s *session) bool {
+	if m.loading || m.halted {
+		return false
+	}
+	for i, o := range m.lendable {
+		if !now.Before(o.Expires) {
+			continue // the next tick ends it
+		}
+		if t := m.pick(o, s); t != nil {
+			m.lendTask(now, t, s)
+			m.served(i)
+			return true
+		}
+	}
+	return false
+}
+
+// served moves the order at i behind its equals.
+func (m *Machine) served(i int) {
+	o := m.lendable[i]
+	for ; i+1 < len(m.lendable) && m.lendable[i+1].Priority == o.Priority; i++ {
+		m.lendable[i] = m.lendable[i+1]
+	}
+	m.lendable[i] = o
+}
+
+// pick finds a task of an order for a session: one that others have begun, so
+// that tasks are finished soon, or else a fresh one.
+func (m *Machine) pick(o *order, s *session) *task {
+	for range min(o.needy.Len(), scanTasks) {
+		first := o.needy.Front()
+		if t := first.Value.(*task); m.free(t, s.worker, s.net) {
+			return t
+		}
+		o.needy.MoveToBack(first)
+	}
+	if len(o.open) >= m.cfg.MaxOpen {
+		return nil
+	}
+	for o.fresh = o.decided.next(o.fresh); o.fresh < o.Tasks; o.fresh = o.decided.next(o.fresh + 1) {
+		if num := o.perm.at(o.fresh); o.open[num] == nil {
+			o.fresh++
+			return o.begin(num)
+		}
+	}
+	return nil
+}
+
+func (m *Machine) lendTask(now time.Time, t *task, s *session) {
+	o := t.order
+	until := now.Add(o.Seconds + m.cfg.Grace)
+	l := &lease{task: t, session: s.id, due: until, Lease: Lease{ID: m.cfg.NewID(), Order: o.ID, Task: t.num, Lane: t.lane(),
+		Worker: s.worker, Net: s.net, Since: now, Until: until}}
+	m.leases[l.ID] = l
+	s.leases = append(s.leases, l)
+	t.held = append(t.held, l)
+	o.leases++
+	heap.Push(&m.due, l)
+	m.do(Lend{s.id, l.Lease})
+	m.review(t)
+}

@@ -1,0 +1,227 @@
+package job
+
+import (
+	"cmp"
+	"container/list"
+	"slices"
+	"time"
+
+	"github.com/countersign/countersign/internal/canon"
+	"github.com/countersign/countersign/internal/wire"
+)
+
+// Order is what the machine needs of an admitted order.
+type Order struct {
+	ID               canon.Digest
+	Release          canon.Digest
+	Tasks            uint64
+	Agree, Of        int
+	CompletePermille int
+	Priority         int
+	NotBefore        time.Time
+	Expires          time.Time     // of the order or its release, what is earlier
+	Seconds          time.Duration // the release's limit for one task
+}
+
+// State is where an order stands. It follows from the facts and the time.
+type State string
+
+const (
+	Queued  State = "queued"
+	Running State = "running"
+	Done    State = "done"
+	Stopped State = "stopped"
+	Ended   State = "expired"
+)
+
+// order is an order with all that happened to it. Facts may come before the
+// order itself; they wait in early.
+type order struct {
+	Order
+	admitted bool
+	early    []func()
+	state    State
+	reason   string
+
+	perm      permutation
+	fresh     uint64 // positions below were begun or decided
+	decided   bitmap // by position
+	accepted  uint64
+	undecided uint64
+	open      map[uint64]*task // begun and undecided
+	needy     *list.List       // of *task: open and in need of lanes
+	leases    int
+}
+
+// Info is how an order stands.
+type Info struct {
+	Order
+	State     State
+	Reason    string
+	Accepted  uint64
+	Undecided uint64
+	Open      int // tasks begun and undecided
+	Leases    int
+}
+
+// Info returns how an order stands, if it was admitted.
+func (m *Machine) Info(id canon.Digest) (Info, bool) {
+	o := m.orders[id]
+	if o == nil || !o.admitted {
+		return Info{}, false
+	}
+	return Info{o.Order, o.state, o.reason, o.accepted, o.undecided, len(o.open), o.leases}, true
+}
+
+// order returns the state of an order, whether or not it was admitted yet.
+func (m *Machine) order(id canon.Digest) *order {
+	o := m.orders[id]
+	if o == nil {
+		o = &order{open: map[uint64]*task{}, needy: list.New()}
+		o.ID = id
+		m.orders[id] = o
+	}
+	return o
+}
+
+// when runs a fact's effect now, or once the order is admitted.
+func (o *order) when(effect func()) {
+	if o.admitted {
+		effect()
+	} else {
+		o.early = append(o.early, effect)
+	}
+}
+
+// Admit takes an order. Admitting it again changes nothing.
+func (m *Machine) Admit(now time.Time, spec Order) []Action {
+	o := m.order(spec.ID)
+	if o.admitted {
+		return nil
+	}
+	o.Order, o.admitted = spec, true
+	m.admitted = append(m.admitted, o)
+	o.perm = newPermutation(m.cfg.Key, spec.ID, spec.Tasks)
+	for _, effect := range o.early {
+		effect()
+	}
+	o.early = nil
+	m.restate(now, o)
+	m.feed(now, m.waiting.Len())
+	return m.done()
+}
+
+// restate brings an order into the state that its facts and the time give.
+func (m *Machine) restate(now time.Time, o *order) {
+	if m.loading || !o.admitted {
+		return
+	}
+	state, reason := m.stateOf(now, o)
+	if state == o.state {
+		return
+	}
+	running := o.state == Running
+	o.state, o.reason = state, reason
+	m.do(Changed{o.ID, state, reason})
+	switch {
+	case state == Running:
+		m.lendable = append(m.lendable, o)
+		slices.SortStableFunc(m.lendable, func(a, b *order) int { return cmp.Compare(b.Priority, a.Priority) })
+	case running:
+		m.lendable = slices.DeleteFunc(m.lendable, func(l *order) bool { return l == o })
+		m.recall(o)
+	}
+}
+
+func (m *Machine) stateOf(now time.Time, o *order) (State, string) {
+	if o.complete() {
+		return Done, ""
+	}
+	for _, t := range []target{{wire.KillOrder, o.ID}, {wire.KillRelease, o.Release}} {
+		if reason, is := m.stopped[t]; is {
+			return Stopped, reason
+		}
+	}
+	switch {
+	case !now.Before(o.Expires):
+		return Ended, ""
+	case now.Before(o.NotBefore):
+		return Queued, ""
+	}
+	return Running, ""
+}
+
+// complete reports whether enough tasks have a verdict.
+func (o *order) complete() bool {
+	return (o.accepted+o.undecided)*1000 >= uint64(o.CompletePermille)*o.Tasks
+}
+
+// recall ends all leases of an order that ended, and tells everybody at once:
+// there may be workers with leases of before a restart.
+func (m *Machine) recall(o *order) {
+	for _, l := range slices.Clone(m.due) {
+		if l.task.order == o {
+			m.drop(l)
+		}
+	}
+	reason := "the order is " + string(o.state)
+	if o.reason != "" {
+		reason += ": " + o.reason
+	}
+	m.do(Broadcast{wire.KillOrder, o.ID.String(), cut(reason, wire.MaxReason)})
+}
+
+func cut(s string, n int) string { return s[:min(len(s), n)] }
+
+// Stop ends an order, or a release with all its orders, for good.
+func (m *Machine) Stop(now time.Time, scope wire.Scope, digest canon.Digest, reason string) []Action {
+	t := target{scope, digest}
+	if _, is := m.stopped[t]; is {
+		return nil
+	}
+	m.stopped[t] = reason
+	for _, o := range m.admitted {
+		if o.ID == digest || o.Release == digest {
+			m.restate(now, o)
+		}
+	}
+	return m.done()
+}
+
+// StopReason returns why an order or release was stopped, if it was.
+func (m *Machine) StopReason(scope wire.Scope, digest canon.Digest) (reason string, stopped bool) {
+	reason, stopped = m.stopped[target{scope, digest}]
+	return reason, stopped
+}
+
+// Halt ends all leases and lends nothing more, until Lift.
+func (m *Machine) Halt(reason string) []Action {
+	if m.halted {
+		return nil
+	}
+	m.halted, m.reason = true, reason
+	for _, l := range slices.Clone(m.due) {
+		m.drop(l)
+		m.review(l.task)
+	}
+	if !m.loading {
+		m.do(Broadcast{wire.KillAll, "", cut(reason, wire.MaxReason)})
+	}
+	return m.done()
+}
+
+// Lift ends a halt.
+func (m *Machine) Lift(now time.Time) []Action {
+	if !m.halted {
+		return nil
+	}
+	m.halted, m.reason = false, ""
+	if !m.loading {
+		m.do(Resume{})
+	}
+	m.feed(now, m.waiting.Len())
+	return m.done()
+}
+
+// Halted returns whether the hub is halted, and why.
+func (m *Machine) Halted() (halted bool, reason string) { return m.halted, m.reason }

@@ -1,0 +1,136 @@
+package job
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/countersign/countersign/internal/canon"
+	"github.com/countersign/countersign/internal/wire"
+)
+
+// Admissible returns nil if a vote on the task may be stored. Votes on what is
+// done are taken, as late; votes on what was stopped or has expired are not.
+func (m *Machine) Admissible(id canon.Digest, task uint64) error {
+	o := m.orders[id]
+	switch {
+	case o == nil || !o.admitted:
+		return canon.Fail(wire.CodeUnknownOrder, "order %s is not known here", id.Short())
+	case task >= o.Tasks:
+		return canon.Fail(wire.CodeVoteMismatch, "order %s has %d tasks, none has the number %d", id.Short(), o.Tasks, task)
+	case o.state == Stopped || o.state == Ended:
+		return canon.Fail(wire.CodeOrderEnded, "order %s is %s", id.Short(), o.state)
+	}
+	return nil
+}
+
+// Cast counts a vote that is on disk, ends its lease, and returns how the vote
+// stands. The same vote again changes nothing.
+func (m *Machine) Cast(now time.Time, v Vote) (wire.Verdict, []Action) {
+	o := m.order(v.Order)
+	var s *session
+	if l := m.leases[v.Lease]; l != nil && l.Worker == v.Worker {
+		s = m.sessions[l.session]
+	}
+	verdict := wire.Pending
+	o.when(func() { verdict = m.cast(o, v) })
+	m.restate(now, o)
+	if s != nil {
+		m.fill(now, s)
+	}
+	m.feed(now, feedSessions)
+	return verdict, m.done()
+}
+
+func (m *Machine) cast(o *order, v Vote) wire.Verdict {
+	if v.Task >= o.Tasks {
+		return wire.Late // not of this order: nothing admits such a vote
+	}
+	position := o.perm.position(v.Task)
+	if o.decided.has(position) {
+		return wire.Late
+	}
+	t := o.begin(v.Task)
+	if slices.ContainsFunc(t.votes, func(b ballot) bool { return b.worker == v.Worker }) {
+		return wire.Pending
+	}
+	t.votes = append(t.votes, ballot{v.Worker, v.Net, v.Lane, v.Outcome})
+	m.relieve(t, v)
+	at := len(m.out)
+	m.review(t)
+	if !o.decided.has(position) {
+		return wire.Pending
+	}
+	for _, a := range m.out[at:] {
+		if d, ok := a.(Decide); ok && !d.Undecided && d.Outcome == v.Outcome {
+			return wire.Agreed
+		}
+	}
+	return wire.Outvoted
+}
+
+// relieve ends the leases of a task whose worker has now voted on it: the one
+// that the vote came by, and any other, which has nothing left to do.
+func (m *Machine) relieve(t *task, v Vote) {
+	for _, l := range slices.Clone(t.held) {
+		if l.Worker != v.Worker {
+			continue
+		}
+		m.drop(l)
+		if l.ID != v.Lease {
+			m.do(EndLease{l.session, l.ID, "this worker has voted on the task"})
+		}
+	}
+}
+
+// begin returns the state of a task that has no verdict.
+func (o *order) begin(num uint64) *task {
+	t := o.open[num]
+	if t == nil {
+		t = &task{order: o, num: num}
+		o.open[num] = t
+	}
+	return t
+}
+
+// Verdict takes a verdict that is on disk. It stands whatever the votes say.
+func (m *Machine) Verdict(now time.Time, id canon.Digest, task uint64, undecided bool) []Action {
+	o := m.order(id)
+	o.when(func() {
+		if task >= o.Tasks {
+			return
+		}
+		if t := o.open[task]; t != nil {
+			for _, l := range slices.Clone(t.held) {
+				m.drop(l)
+				m.do(EndLease{l.session, l.ID, "the task is decided"})
+			}
+		}
+		o.settle(task, undecided)
+		m.restate(now, o)
+	})
+	return m.done()
+}
+
+// Settle ends loading: what the facts add up to is concluded now, verdicts
+// that a crash kept from the disk among it, and lending may begin.
+func (m *Machine) Settle(now time.Time) []Action {
+	m.loading = false
+	for _, o := range m.admitted {
+		for _, num := range o.begun() {
+			m.review(o.open[num])
+		}
+		m.restate(now, o)
+	}
+	return m.done()
+}
+
+// begun returns the numbers of the open tasks in the order of handing out.
+func (o *order) begun() []uint64 {
+	nums := make([]uint64, 0, len(o.open))
+	for num := range o.open {
+		nums = append(nums, num)
+	}
+	slices.SortFunc(nums, func(a, b uint64) int { return cmp.Compare(o.perm.position(a), o.perm.position(b)) })
+	return nums
+}
