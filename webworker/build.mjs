@@ -4,7 +4,7 @@
 // the integrity hash of the loader.
 //
 //   node build.mjs           build dist
-//   node build.mjs --tests   bundle test/*.test.ts into .test for node --test
+//   node build.mjs --tests   bundle test/*.test.ts and ../test/e2e/*.test.ts into .test for node --test
 
 import { createHash } from "node:crypto";
 import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
@@ -69,20 +69,26 @@ async function buildDist() {
   if (gzipped > maxGzipped) throw new Error(`the loader is over its limit of ${maxGzipped} bytes gzipped`);
 }
 
-async function buildTests() {
-  await rm(".test", { recursive: true, force: true });
-  const entryPoints = (await readdir("test")).filter((f) => f.endsWith(".test.ts")).map((f) => `test/${f}`);
+/** Bundles the tests of one folder, for a Node that reads no TypeScript. */
+async function buildTests(folder, outdir) {
+  const entryPoints = (await readdir(folder)).filter((f) => f.endsWith(".test.ts")).map((f) => `${folder}/${f}`);
+  if (entryPoints.length === 0) throw new Error(`${folder}: no tests`);
   await build({
     entryPoints,
     bundle: true,
     platform: "node",
+    packages: "external",
     target: ["node20"],
     format: "esm",
     sourcemap: "inline",
-    outdir: ".test",
+    outdir,
     outExtension: { ".js": ".mjs" },
     logLevel: "warning",
   });
 }
 
-await (process.argv.includes("--tests") ? buildTests() : buildDist());
+if (process.argv.includes("--tests")) {
+  await rm(".test", { recursive: true, force: true });
+  await buildTests("test", ".test/unit");
+  await buildTests("../test/e2e", ".test/e2e");
+} else await buildDist();

@@ -100,7 +100,7 @@ export class Host {
       args_sizes_get: (n, size) => this.sizes(n!, size!, this.argv),
       args_get: (ptrs, buf) => this.strings(ptrs!, buf!, this.argv),
       environ_sizes_get: (n, size) => this.sizes(n!, size!, []),
-      environ_get: () => success,
+      environ_get: (ptrs, buf) => this.strings(ptrs!, buf!, []),
       fd_read: (fd, iovs, n, nread) => this.fdRead(fd!, iovs!, n!, nread!),
       fd_write: (fd, iovs, n, nwritten) => this.fdWrite(fd!, iovs!, n!, nwritten!),
       fd_close: (fd) => standard(fd!, success),
@@ -126,8 +126,8 @@ export class Host {
 
   /** countersign.progress. */
   progress(permille: number, ptr: number, len: number): void {
+    if (!this.inside(ptr >>> 0, len >>> 0)) return;
     const n = Math.min(len >>> 0, maxProgress);
-    if (!this.inside(ptr >>> 0, n)) return;
     this.charge(n);
     const text = String.fromCharCode(...this.bytes(ptr >>> 0, n)).replace(/[^\x20-\x7e]/g, "?");
     this.onProgress(Math.min(permille >>> 0, 1000), text);

@@ -2,6 +2,7 @@
 // what is pressed; it knows nothing of hubs.
 
 import style from "embed:style";
+import { amount } from "./format.ts";
 import type { Settings, State, View } from "./view.ts";
 
 export interface Actions {
@@ -129,17 +130,21 @@ function introduction(hub: string): HTMLElement {
 function settings(actions: Actions): HTMLElement {
   const cores = Math.min(Math.max(navigator.hardwareConcurrency || 1, 1), 32);
   const share = el("input", { type: "range", min: "10", max: "100", step: "5", value: "25", id: "share" });
-  const shown = el("output", { htmlFor: "share" });
+  const shown = el("b", {}); // not an output: that would be a second live region
   const slots = el("select", { id: "slots" });
   for (let n = 1; n <= cores; n++) slots.append(el("option", { value: String(n), textContent: String(n) }));
   const hidden = el("input", { type: "checkbox", id: "hidden", checked: true });
-  const changed = (): void => {
+  const show = (): void => {
     set(shown, `${share.value} %`);
+    share.ariaValueText = `${share.value} percent`;
+  };
+  const changed = (): void => {
+    show();
     actions.configure({ share: Number(share.value) / 100, slots: Number(slots.value) });
   };
   share.oninput = slots.onchange = changed;
   hidden.onchange = () => actions.pauseHidden(hidden.checked);
-  set(shown, `${share.value} %`);
+  show();
   return el("fieldset", { ariaLabel: "What it may use" },
     el("div", {}, el("div", { className: "row" }, label("share", "Share of each core"), shown), share),
     el("div", { className: "row" }, label("slots", `Cores, of ${cores}`), slots),
@@ -149,7 +154,8 @@ function settings(actions: Actions): HTMLElement {
 function signers(keys: readonly string[]): HTMLElement {
   const list = el("ul", {}, ...keys.map((k) => el("li", {}, el("code", { textContent: k }))));
   const summary = `Runs only what ${keys.length === 1 ? "this key" : `one of these ${keys.length} keys`} signed`;
-  return el("details", { open: keys.length <= 2 }, el("summary", { textContent: summary }), list);
+  const fuel = el("p", { className: "soft", textContent: "Fuel counts a program’s instructions. It is the same number on every computer." });
+  return el("details", { open: keys.length <= 2 }, el("summary", { textContent: summary }), list, fuel);
 }
 
 function newBar(i: number): HTMLElement {
@@ -169,14 +175,6 @@ function fact(list: HTMLElement, name: string, value: string | Node): void {
 
 function label(htmlFor: string, textContent: string): HTMLElement {
   return el("label", { htmlFor, textContent });
-}
-
-/** Fuel in three figures and a unit. */
-export function amount(n: number): string {
-  const units = ["", " k", " M", " G", " T", " P"];
-  let i = 0;
-  while (n >= 999.5 && i < units.length - 1) [n, i] = [n / 1000, i + 1];
-  return (i === 0 || n >= 100 ? n.toFixed(0) : n.toPrecision(n >= 10 ? 3 : 3)) + units[i];
 }
 
 function set(node: Node, text: string): void {

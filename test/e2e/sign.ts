@@ -1,0 +1,51 @@
+// Signs statements as minisign does, for hubs that lie with valid signatures.
+
+import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, randomBytes, sign } from "node:crypto";
+
+export class Signer {
+  private readonly key: KeyObject;
+  readonly raw: Buffer; // "Ed", id, public key
+
+  constructor(id: Buffer = randomBytes(8)) {
+    const pair = generateKeyPairSync("ed25519");
+    this.key = createPrivateKey(pair.privateKey.export({ format: "pem", type: "pkcs8" }));
+    const point = createPublicKey(pair.publicKey.export({ format: "pem", type: "spki" })).export({ format: "der", type: "spki" }).subarray(-32);
+    this.raw = Buffer.concat([Buffer.from("Ed"), id, point]);
+  }
+
+  /** The public key as data-keys takes it. */
+  get text(): string {
+    return this.raw.toString("base64");
+  }
+
+  /** A signature file, algorithm ED. */
+  sign(message: Buffer, comment = "made by a test"): Buffer {
+    const signature = sign(null, createHash("blake2b512").update(message).digest(), this.key);
+    const global = sign(null, Buffer.concat([signature, Buffer.from(comment)]), this.key);
+    const line = Buffer.concat([Buffer.from("ED"), this.raw.subarray(2, 10), signature]).toString("base64");
+    return Buffer.from(`untrusted comment: test\n${line}\ntrusted comment: ${comment}\n${global.toString("base64")}\n`);
+  }
+}
+
+export const sha256 = (bytes: Buffer | Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
+
+/** Canonical form of a statement. */
+export const canonical = (value: unknown): Buffer => Buffer.from(JSON.stringify(value, null, 2) + "\n");
+
+/** A release of module that expires so many seconds from now; change overrides members. */
+export function release(module: Buffer, change: Record<string, unknown> = {}, limits: Record<string, number> = {}, seconds = 3600): Buffer {
+  return canonical({
+    type: "countersign.release/v1",
+    name: "test/program",
+    version: 1,
+    module_sha256: sha256(module),
+    module_length: module.length,
+    source_sha256: sha256(Buffer.from("source")),
+    abi: "countersign/1",
+    cost_table: "v1",
+    limits: { task_fuel: 2 ** 53 - 1, segment_fuel: 2 ** 53 - 1, memory_pages: 16, seconds: 60, output_bytes: 65536, ...limits },
+    purpose: "Factors integers by trial division.",
+    expires: new Date(Date.now() + seconds * 1000).toISOString().slice(0, 19) + "Z",
+    ...change,
+  });
+}
