@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,6 +50,8 @@ func (r *run) balance() int64 { return int64(r.fuel.Get()) }
 // refill is countersign.refill. Granting 0 ends the run.
 func (r *run) refill(balance int64) int64 {
 	switch used := r.usedAt(balance); {
+	case r.stop != "":
+		return 0 // a metered module does not ask again
 	case balance > 0:
 		return r.halt(Fault, fmt.Sprintf("it asks for fuel with %d left: it is not metered by the rules", balance))
 	case used > r.limit:
@@ -84,6 +87,10 @@ func runnable(m wazero.CompiledModule, pages uint32) error {
 	metered := false
 	for _, f := range m.ImportedFunctions() {
 		module, name, _ := f.Import()
+		known, ok := abi.Lookup(module, name)
+		if !ok || !slices.Equal(f.ParamTypes(), values(known.Type.Params)) || !slices.Equal(f.ResultTypes(), values(known.Type.Results)) {
+			return fmt.Errorf("the module imports %q.%q, which the ABI has not, or with another type", module, name)
+		}
 		metered = metered || module == abi.Countersign && name == abi.Refill
 	}
 	if !metered {
@@ -154,10 +161,10 @@ func (r *run) outcome(err error) Outcome {
 
 func (r *run) ended(err error) (end End, detail string) {
 	switch {
-	case err == nil:
-		return Exit, ""
 	case r.stop != "":
 		return r.stop, r.why
+	case err == nil:
+		return Exit, ""
 	case r.end != "":
 		return r.end, ""
 	}

@@ -25,8 +25,11 @@ import (
 
 // Task is one run of a module.
 type Task struct {
+	// SHA256 says which module; Module is looked at only when the engine does
+	// not have that one compiled. The zero Digest: that of Module.
+	SHA256 canon.Digest
 	Module []byte
-	SHA256 canon.Digest // of Module; the zero Digest: not known
+
 	Input  []byte
 	Args   []string // the order's parameters, without argv[0]
 	Seed   [32]byte
