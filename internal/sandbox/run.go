@@ -49,22 +49,22 @@ func (r *run) balance() int64 { return int64(r.fuel.Get()) }
 
 // refill is countersign.refill. Granting 0 ends the run.
 func (r *run) refill(balance int64) int64 {
-	switch used := r.usedAt(balance); {
+	used := r.usedAt(balance)
+	switch {
 	case r.stop != "":
 		return 0 // a metered module does not ask again
 	case balance > 0:
 		return r.halt(Fault, fmt.Sprintf("it asks for fuel with %d left: it is not metered by the rules", balance))
 	case used > r.limit:
 		return r.halt(Fuel, "")
-	}
-	if r.timeUp() {
+	case r.timeUp():
 		return 0
 	}
-	grant := r.grant(balance)
+	slice := r.next(used)
 	if r.timeUp() { // the pace may have slept
 		return 0
 	}
-	return grant
+	return r.grant(balance, slice)
 }
 
 func (r *run) timeUp() bool {

@@ -51,15 +51,13 @@ func (t *tank) usedAt(b int64) uint64 {
 	return t.granted - min(uint64(b), t.granted)
 }
 
-// grant returns what to add to the balance b of a module that may go on: b was
-// checked to leave the used fuel within the limit.
-func (t *tank) grant(b int64) int64 {
-	used := t.usedAt(b)
-	slice := t.next(used)
-	// Within the limit, so far from overflow: limits are below 2^53.
-	g := max(1, int64(min(slice, t.limit-used))-b)
+// grant returns what to add to the balance b of a module that goes on with a
+// slice. The caller has checked that the used fuel is within the limit, so that
+// nothing here comes near an overflow: limits are below 2^53.
+func (t *tank) grant(b int64, slice uint64) int64 {
+	t.used = t.usedAt(b)
+	g := max(1, int64(min(slice, t.limit-t.used))-b)
 	t.granted += uint64(g)
-	t.used = used
 	t.since = t.now()
 	return g
 }
