@@ -1,0 +1,121 @@
+package store
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/countersign/countersign/internal/canon"
+	"github.com/countersign/countersign/internal/wire"
+)
+
+// Verdict is what was concluded about a task.
+type Verdict struct {
+	Order     canon.Digest
+	Task      uint64
+	Undecided bool // the Outcome is zero
+	Outcome   wire.Outcome
+	Agree     int
+}
+
+// PutVerdict makes a verdict durable, forgets the outputs that lost, and then
+// calls done. A verdict that is there stays. If PutVerdict returns an error,
+// done is not called.
+func (s *Store) PutVerdict(v Verdict, done func(error)) error {
+	return s.group.submit(write{size: 128, done: done, apply: func(tx *bolt.Tx) error { return putVerdict(tx, v) }})
+}
+
+func putVerdict(tx *bolt.Tx, v Verdict) error {
+	b := tx.Bucket(bucketVerdicts)
+	task := taskKey(v.Order, v.Task)
+	if b.Get(task) != nil {
+		return nil
+	}
+	if err := b.Put(task, encodeVerdict(v)); err != nil {
+		return err
+	}
+	outputs := tx.Bucket(bucketOutputs)
+	var lost [][]byte
+	c := outputs.Cursor()
+	for k, _ := c.Seek(task); bytes.HasPrefix(k, task); k, _ = c.Next() {
+		if v.Undecided || !bytes.Equal(k[len(task):], v.Outcome.Output[:]) {
+			lost = append(lost, bytes.Clone(k))
+		}
+	}
+	for _, k := range lost {
+		if err := outputs.Delete(k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Verdicts calls each for every verdict, in the order of order and task.
+func (s *Store) Verdicts(each func(Verdict) error) error {
+	return s.db.View(func(tx *bolt.Tx) error {
+		return tx.Bucket(bucketVerdicts).ForEach(func(k, b []byte) error {
+			v, err := decodeVerdict(k, b)
+			if err != nil {
+				return err
+			}
+			return each(v)
+		})
+	})
+}
+
+// Result is a verdict with its output.
+type Result struct {
+	Verdict
+	Output []byte
+}
+
+// Results returns verdicts of an order with their outputs, from a task number
+// on: at most n, and no more once their outputs have size bytes. A page is
+// read at once, because a reader that holds a transaction while it waits for
+// somebody's network lets the file grow.
+func (s *Store) Results(order canon.Digest, from uint64, n, size int) (page []Result, err error) {
+	err = s.db.View(func(tx *bolt.Tx) error {
+		outputs := tx.Bucket(bucketOutputs)
+		c := tx.Bucket(bucketVerdicts).Cursor()
+		for k, b := c.Seek(taskKey(order, from)); bytes.HasPrefix(k, order[:]) && len(page) < n && size > 0; k, b = c.Next() {
+			v, err := decodeVerdict(k, b)
+			if err != nil {
+				return err
+			}
+			output := bytes.Clone(outputs.Get(append(bytes.Clone(k), v.Outcome.Output[:]...)))
+			if !v.Undecided && canon.Sum(output) != v.Outcome.Output {
+				return fmt.Errorf("verdict %x: its output has changed on disk", k)
+			}
+			page = append(page, Result{v, output})
+			size -= len(output)
+		}
+		return nil
+	})
+	return page, err
+}
+
+// A verdict's value: votes that agree, then the outcome, unless undecided.
+func encodeVerdict(v Verdict) []byte {
+	b := binary.BigEndian.AppendUint16(nil, uint16(v.Agree))
+	if v.Undecided {
+		return b
+	}
+	return appendOutcome(b, v.Outcome)
+}
+
+func decodeVerdict(k, b []byte) (v Verdict, err error) {
+	if len(k) != 40 || len(b) != 2 && len(b) != 2+outcomeSize {
+		return v, fmt.Errorf("verdict %x: a value of %d bytes is damaged", k, len(b))
+	}
+	v.Order, v.Task = canon.Digest(k[:32]), binary.BigEndian.Uint64(k[32:])
+	v.Agree = int(binary.BigEndian.Uint16(b))
+	if v.Undecided = len(b) == 2; v.Undecided {
+		return v, nil
+	}
+	if v.Outcome, err = decodeOutcome(b[2:]); err != nil {
+		return v, fmt.Errorf("verdict %x: %w", k, err)
+	}
+	return v, nil
+}
