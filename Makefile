@@ -6,7 +6,7 @@ GO      ?= go
 WEB     := webworker
 STAMP   := $(WEB)/node_modules/.package-lock.json
 
-.PHONY: demo test check build web payloads bench e2e unit race fuzz clean
+.PHONY: demo test check build web payloads bench bench-meter e2e unit race fuzz clean
 
 demo: build ## ONCE=1 ends after the verification
 	ONCE=$(ONCE) PORT=$(PORT) scripts/demo.sh
@@ -49,6 +49,9 @@ payloads: need-wasm
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+bench-meter: ## what metering costs, beside wasmtime; ROUNDS=5 pairs of runs
+	cd bench/meter && $(GO) run . -rounds $(or $(ROUNDS),5)
 
 fuzz: ## FUZZTIME=30s for each target
 	scripts/fuzz.sh $(or $(FUZZTIME),30s)

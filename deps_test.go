@@ -34,6 +34,8 @@ var layers = []struct {
 		[]string{"internal/fleet"}},
 	{"commands are flags and wiring", false,
 		[]string{"cmd/signer", "cmd/hub", "cmd/verifysim"}},
+	{"whole-system tests run the commands and import nothing", false,
+		[]string{"test/journey"}},
 }
 
 // only says which packages alone may import something, and why.

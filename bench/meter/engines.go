@@ -1,0 +1,128 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	wt "github.com/bytecodealliance/wasmtime-go/v39"
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
+)
+
+// slice is the fuel of one refill, about 20 ms of work.
+const slice = 100_000_000
+
+// plainWazero runs a module, metered or not, on wazero's compiler.
+func plainWazero(module []byte) (float64, string, error) {
+	ctx := context.Background()
+	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigCompiler())
+	defer r.Close(ctx)
+	wasi_snapshot_preview1.MustInstantiate(ctx, r)
+	_, err := r.NewHostModuleBuilder("countersign").
+		NewFunctionBuilder().WithFunc(func(balance int64) int64 { return slice - balance }).Export("refill").Instantiate(ctx)
+	if err != nil {
+		return 0, "", err
+	}
+	c, err := r.CompileModule(ctx, module)
+	if err != nil {
+		return 0, "", err
+	}
+	var out bytes.Buffer
+	m, err := r.InstantiateModule(ctx, c, wazero.NewModuleConfig().WithStdout(&out).WithStartFunctions())
+	if err != nil {
+		return 0, "", err
+	}
+	start := time.Now()
+	_, err = m.ExportedFunction("_start").Call(ctx)
+	return time.Since(start).Seconds(), out.String(), err
+}
+
+// plainNode runs a module, metered or not, on V8's optimising compiler: a
+// kernel is one long call, which V8 would leave in its baseline compiler.
+func plainNode(module []byte) (float64, string, error) {
+	file, err := os.CreateTemp("", "*.wasm")
+	if err != nil {
+		return 0, "", err
+	}
+	defer os.Remove(file.Name())
+	if _, err := file.Write(module); err != nil {
+		return 0, "", err
+	}
+	if err := file.Close(); err != nil {
+		return 0, "", err
+	}
+	script, err := filepath.Abs("run.mjs")
+	if err != nil {
+		return 0, "", err
+	}
+	var stderr bytes.Buffer
+	cmd := exec.Command("node", "--no-liftoff", script, file.Name(), fmt.Sprint(slice))
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return 0, "", fmt.Errorf("node: %w\n%s", err, stderr.Bytes())
+	}
+	var answer struct {
+		Seconds float64
+		Output  string
+	}
+	if err := json.Unmarshal(out, &answer); err != nil {
+		return 0, "", err
+	}
+	return answer.Seconds, answer.Output, nil
+}
+
+// wasmtime runs a module on wasmtime, with its own fuel or epochs, or neither.
+func wasmtime(mode string) runner {
+	return func(module []byte) (float64, string, error) {
+		config := wt.NewConfig()
+		config.SetConsumeFuel(mode == "fuel")
+		config.SetEpochInterruption(mode == "epoch")
+		engine := wt.NewEngineWithConfig(config)
+		store := wt.NewStore(engine)
+		dir, err := os.MkdirTemp("", "")
+		if err != nil {
+			return 0, "", err
+		}
+		defer os.RemoveAll(dir)
+		out := filepath.Join(dir, "out")
+		wasi := wt.NewWasiConfig()
+		if err := wasi.SetStdoutFile(out); err != nil {
+			return 0, "", err
+		}
+		store.SetWasi(wasi)
+		if mode == "fuel" {
+			if err := store.SetFuel(1 << 62); err != nil {
+				return 0, "", err
+			}
+		}
+		if mode == "epoch" {
+			store.SetEpochDeadline(1 << 62)
+		}
+		m, err := wt.NewModule(engine, module)
+		if err != nil {
+			return 0, "", err
+		}
+		linker := wt.NewLinker(engine)
+		if err := linker.DefineWasi(); err != nil {
+			return 0, "", err
+		}
+		instance, err := linker.Instantiate(store, m)
+		if err != nil {
+			return 0, "", err
+		}
+		begin := time.Now()
+		if _, err := instance.GetFunc(store, "_start").Call(store); err != nil {
+			return 0, "", err
+		}
+		seconds := time.Since(begin).Seconds()
+		text, err := os.ReadFile(out)
+		return seconds, string(text), err
+	}
+}
