@@ -52,6 +52,8 @@ const (
 	// laneFactor times vote.of is how many votes a task may have before it is
 	// given up as undecided.
 	laneFactor = 3
+	// maxRest is the longest that a worker rests that fails again and again.
+	maxRest = time.Minute
 )
 
 // Machine is the whole state of one hub's work. The same calls give the same

@@ -54,7 +54,7 @@ func (m *Machine) feed(now time.Time, n int) {
 // lend lends one lane to a session, of the order whose turn it is: by
 // priority, and among equals the one that was served longest ago.
 func (m *Machine) lend(now time.Time, s *session) bool {
-	if m.loading || m.halted {
+	if m.loading || m.halted || now.Before(s.rest) {
 		return false
 	}
 	for i, o := range m.lendable {

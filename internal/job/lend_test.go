@@ -266,6 +266,36 @@ func TestQueuedAndExpired(t *testing.T) {
 	}
 }
 
+// TestFailingWorkerRests: a worker that returns its leases gets new ones ever
+// more slowly, until it has done something.
+func TestFailingWorkerRests(t *testing.T) {
+	m := running(t, Config{}, spec("o", 100, 1, 1))
+	m.Connect(1, key(1), net(1))
+	now := t0
+	l := lent(m.Want(now, 1, 1))
+	for _, rest := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60} {
+		_, ok, actions := m.Return(now, 1, l[0].ID, true)
+		if !ok || len(lent(actions)) != 0 {
+			t.Fatalf("lent at once: %+v", actions)
+		}
+		if got := lent(m.Tick(now.Add(rest*time.Second - 1))); len(got) != 0 {
+			t.Fatalf("lent before %d seconds", rest)
+		}
+		now = now.Add(rest * time.Second)
+		if l = lent(m.Tick(now)); len(l) != 1 {
+			t.Fatalf("not lent after %d seconds", rest)
+		}
+	}
+	_, actions := m.Cast(now, ballotOf(l[0], "a"))
+	if l = lent(actions); len(l) != 1 {
+		t.Fatal("not lent after a vote")
+	}
+	_, _, actions = m.Return(now, 1, l[0].ID, false)
+	if len(lent(actions)) != 1 {
+		t.Fatal("not lent after a return without fault")
+	}
+}
+
 func BenchmarkVote(b *testing.B) {
 	m := New(Config{NewID: counterIDs()})
 	m.Admit(t0, spec("o", 1<<40, 2, 3))

@@ -301,7 +301,7 @@ func (s *sim) events() map[string]func(*rapid.T) {
 		"return": draw(func() {
 			l := s.anyLease()
 			s.ended(l.ID)
-			_, ok, actions := s.m.Return(s.now, s.sessionOf(l.Worker), l.ID)
+			_, ok, actions := s.m.Return(s.now, s.sessionOf(l.Worker), l.ID, rapid.Bool().Draw(s.rt, "failed"))
 			s.carry(actions)
 			if !ok && s.sessionOf(l.Worker) != 0 {
 				s.rt.Fatalf("a lease that its worker returns is not known: %+v", l)

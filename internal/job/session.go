@@ -21,6 +21,8 @@ type session struct {
 	leases  []*lease
 	waiting *list.Element
 	idle    bool // it was told so
+	failed  int  // leases in a row that came to nothing through its own fault
+	rest    time.Time
 }
 
 // lease is a loan. Its session is 0 while the worker is not connected.
@@ -82,14 +84,24 @@ func (m *Machine) Alive(id SessionID, lid wire.LeaseID) (Lease, bool) {
 	return l.Lease, true
 }
 
-// Return takes a lease back that ended without a vote.
-func (m *Machine) Return(now time.Time, id SessionID, lid wire.LeaseID) (Lease, bool, []Action) {
+// Return takes a lease back that ended without a vote. When the worker failed,
+// it gets no other for a while, so that a broken worker does not spin.
+func (m *Machine) Return(now time.Time, id SessionID, lid wire.LeaseID, failed bool) (Lease, bool, []Action) {
 	s, l := m.sessions[id], m.leases[lid]
 	if s == nil || l == nil || l.Worker != s.worker {
 		return Lease{}, false, nil
 	}
+	if failed {
+		s.fail(now)
+	}
 	m.end(now, l)
 	return l.Lease, true, m.done()
+}
+
+// fail lets a session rest: 1 second, then twice as long each time.
+func (s *session) fail(now time.Time) {
+	s.rest = now.Add(min(time.Second<<min(s.failed, 10), maxRest))
+	s.failed++
 }
 
 // KillLease ends a lease, whoever has it.
@@ -110,6 +122,9 @@ func (m *Machine) Tick(now time.Time) []Action {
 			why = Vanished
 		}
 		m.do(Reclaimed{l.Lease, why})
+		if s := m.sessions[l.session]; s != nil {
+			s.fail(now)
+		}
 		m.do(EndLease{l.session, l.ID, "the lease is over"})
 		m.drop(l)
 		m.review(l.task)

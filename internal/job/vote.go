@@ -30,7 +30,9 @@ func (m *Machine) Cast(now time.Time, v Vote) (wire.Verdict, []Action) {
 	o := m.order(v.Order)
 	var s *session
 	if l := m.leases[v.Lease]; l != nil && l.Worker == v.Worker {
-		s = m.sessions[l.session]
+		if s = m.sessions[l.session]; s != nil {
+			s.failed, s.rest = 0, time.Time{}
+		}
 	}
 	verdict := wire.Pending
 	o.when(func() { verdict = m.cast(o, v) })

@@ -22,6 +22,7 @@ type write struct {
 	apply func(*bolt.Tx) error // on bbolt's errors only: they spoil the group
 	done  func(error)
 	size  int
+	now   bool // do not wait for room: submitted by the one that makes room
 }
 
 // group commits writes in groups. One goroutine writes, another tells the
@@ -57,7 +58,7 @@ func startGroup(db *bolt.DB) *group {
 func (g *group) submit(w write) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for len(g.queue) >= maxQueue && !g.closed {
+	for len(g.queue) >= maxQueue && !g.closed && !w.now {
 		g.room.Wait()
 	}
 	if g.closed {

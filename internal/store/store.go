@@ -144,6 +144,11 @@ func (s *Store) schema(readOnly bool) error {
 // Key is the hub's own key.
 func (s *Store) Key() ed25519.PrivateKey { return s.key }
 
+// Sync returns when everything that was submitted before is durable.
+func (s *Store) Sync() error {
+	return s.group.wait(write{apply: func(*bolt.Tx) error { return nil }})
+}
+
 // Close waits until everything that was submitted is durable, and closes.
 func (s *Store) Close() error {
 	var err error

@@ -485,3 +485,36 @@ func BenchmarkVotes(b *testing.B) {
 		})
 	}
 }
+
+// TestVerdictsFromCallbacks: verdicts are submitted by the goroutine that tells
+// writers. It must not wait for the room that it makes itself.
+func TestVerdictsFromCallbacks(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "data"))
+	defer closed(t, s)
+	const n = 4 * maxQueue
+	var all sync.WaitGroup
+	all.Add(n)
+	for w := range uint64(8) {
+		go func() {
+			for i := w; i < n; i += 8 {
+				v := sampleVote(i, 1, "x")
+				if err := s.PutVote(v, nil, func(Put, error) {
+					if err := s.PutVerdict(Verdict{Order: v.Order, Task: v.Task, Outcome: v.Outcome(), Agree: 1}, func(error) { all.Done() }); err != nil {
+						t.Error(err)
+						all.Done()
+					}
+				}); err != nil {
+					t.Error(err)
+					all.Done()
+				}
+			}
+		}()
+	}
+	told := make(chan struct{})
+	go func() { all.Wait(); close(told) }()
+	select {
+	case <-told:
+	case <-time.After(time.Minute):
+		t.Fatal("the store waits for itself")
+	}
+}

@@ -22,9 +22,10 @@ type Verdict struct {
 
 // PutVerdict makes a verdict durable, forgets the outputs that lost, and then
 // calls done. A verdict that is there stays. If PutVerdict returns an error,
-// done is not called.
+// done is not called. It never waits for room, so that it may be called when a
+// vote is told to be durable; verdicts are no more than votes.
 func (s *Store) PutVerdict(v Verdict, done func(error)) error {
-	return s.group.submit(write{size: 128, done: done, apply: func(tx *bolt.Tx) error { return putVerdict(tx, v) }})
+	return s.group.submit(write{size: 128, now: true, done: done, apply: func(tx *bolt.Tx) error { return putVerdict(tx, v) }})
 }
 
 func putVerdict(tx *bolt.Tx, v Verdict) error {
