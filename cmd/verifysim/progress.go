@@ -1,0 +1,24 @@
+package main
+
+import (
+	"os"
+
+	"github.com/schollz/progressbar/v3"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+// progressBar draws a bar on standard error if that is a terminal. A bar that
+// cannot be drawn is not worth failing for.
+func progressBar(c *cobra.Command, most uint64, what string) (show func(at uint64, text string), done func()) {
+	f, ok := c.ErrOrStderr().(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return func(uint64, string) {}, func() {}
+	}
+	bar := progressbar.NewOptions64(int64(most), progressbar.OptionSetWriter(f), progressbar.OptionSetDescription(what),
+		progressbar.OptionFullWidth(), progressbar.OptionClearOnFinish())
+	return func(at uint64, text string) {
+		bar.Describe(text)
+		_ = bar.Set64(int64(at))
+	}, func() { _ = bar.Finish() }
+}
