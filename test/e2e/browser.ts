@@ -1,6 +1,6 @@
 // Real Chromium, and what a page of it said and asked for.
 
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type BrowserContext, chromium, type Locator, type Page } from "playwright-core";
@@ -35,7 +35,7 @@ export class Visitor {
     context.on("request", (r) => this.requests.push(r.url()));
   }
 
-  static async arrive(options: { width?: number; height?: number; scheme?: "light" | "dark" } = {}): Promise<Visitor> {
+  static async arrive(options: { width?: number; height?: number; scheme?: "light" | "dark"; } = {}): Promise<Visitor> {
     const profile = mkdtempSync(join(tmpdir(), "countersign-visitor-"));
     const context = await chromium.launchPersistentContext(profile, {
       executablePath: process.env["CHROMIUM"] ?? "/usr/bin/chromium",
@@ -92,6 +92,38 @@ export class Visitor {
         const { cause, millis, seen } = (e as PerformanceMeasure).detail as { cause: string; millis: number; seen: boolean };
         return { cause, millis, seen };
       }));
+  }
+
+  /** Processor time of the whole browser until now, in milliseconds. */
+  cpuMillis(): number {
+    const all = new Map<number, { parent: number; ticks: number }>();
+    let root = 0;
+    for (const pid of readdirSync("/proc").map(Number).filter((n) => n > 0)) {
+      try {
+        const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+        const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" "); // from the state on
+        all.set(pid, { parent: Number(fields[1]), ticks: Number(fields[11]) + Number(fields[12]) });
+        const command = readFileSync(`/proc/${pid}/cmdline`, "utf8");
+        if (command.includes(`--user-data-dir=${this.profile}`) && !command.includes("--type=")) root = pid;
+      } catch {
+        // It ended while we looked.
+      }
+    }
+    const ours = (pid: number): boolean => pid === root || (pid > 1 && ours(all.get(pid)?.parent ?? 0));
+    let ticks = 0;
+    for (const [pid, p] of all) if (ours(pid)) ticks += p.ticks;
+    return ticks * 10; // USER_HZ is 100
+  }
+
+  /** How long it takes from then until the browser uses less than half of a core, in milliseconds. */
+  async untilIdle(millis: number, from = Date.now()): Promise<number> {
+    const window = 200;
+    while (Date.now() - from < millis) {
+      const before = this.cpuMillis();
+      await new Promise((resolve) => setTimeout(resolve, window));
+      if (this.cpuMillis() - before < window / 2) return Date.now() - from - window;
+    }
+    throw new Error(`the browser was still busy after ${millis} ms`);
   }
 
   /** How often a runner compiled a module. */

@@ -23,6 +23,7 @@ export class ScriptedHub {
   readonly results: Message[] = [];
   readonly returns: Message[] = [];
   readonly progress: Message[] = [];
+  readonly workers: unknown[] = []; // keys that joined
   readonly asked: string[] = []; // paths
   readonly order = sha256(Buffer.from("an order"));
   readonly leased = new Set<string>();
@@ -36,6 +37,7 @@ export class ScriptedHub {
   constructor(
     private readonly keys: string,
     private readonly attributes = "",
+    private readonly dist = "dist", // folder of the loader, in webworker
   ) {}
 
   async start(): Promise<string> {
@@ -95,6 +97,7 @@ export class ScriptedHub {
         const der = Buffer.concat([Buffer.from("302a300506032b6570032100", "hex"), Buffer.from(String(m["worker"]), "hex")]);
         const key = createPublicKey({ key: der, format: "der", type: "spki" });
         if (!verify(null, Buffer.from(joinText), key, Buffer.from(String(m["signature"]), "hex"))) throw new Error("join: bad signature");
+        this.workers.push(m["worker"]);
         return peer.send({ type: "welcome", halted: false });
       }
       case "want":
@@ -121,8 +124,8 @@ export class ScriptedHub {
   private serve(q: IncomingMessage, r: ServerResponse): void {
     const path = q.url ?? "/";
     this.asked.push(path);
-    const loader = readFileSync(`${root}/webworker/dist/countersign.js`);
-    const frame = readFileSync(`${root}/webworker/dist/frame.sha256`, "utf8").trim();
+    const loader = readFileSync(`${root}/webworker/${this.dist}/countersign.js`);
+    const frame = readFileSync(`${root}/webworker/${this.dist}/frame.sha256`, "utf8").trim();
     if (path === "/") {
       const integrity = `sha384-${createHash("sha384").update(loader).digest("base64")}`;
       r.setHeader("Content-Type", "text/html; charset=utf-8");

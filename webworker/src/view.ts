@@ -75,7 +75,7 @@ export function describe(w: Work): [State, string] {
 }
 
 export function quiet(s: Silence): string {
-  if (!s.seen) return "The program was cut off; this browser does not tell when it fell silent.";
+  if (!s.seen) return "The program did not answer and was cut off. That takes a browser up to two seconds.";
   return `The program fell silent ${Math.ceil(s.millis)} ms after the order to stop.`;
 }
 
