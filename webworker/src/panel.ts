@@ -38,6 +38,7 @@ export class Panel {
   private readonly stopButton = el("button", { type: "button", className: "stop", textContent: "Stop", hidden: true });
   private readonly status = el("p", { className: "status", role: "status", ariaLive: "polite" });
   private readonly quiet = el("p", { className: "quiet soft", hidden: true });
+  private readonly settings: HTMLElement;
   private shownJob: View["job"] = null;
 
   constructor(
@@ -51,12 +52,13 @@ export class Panel {
     sheet.replaceSync(style);
     this.mount.adoptedStyleSheets = [sheet];
     this.intro = introduction(hub);
+    this.settings = settings(actions);
     this.startButton.onclick = () => actions.start();
     this.stopButton.onclick = () => actions.stop();
     this.card.append(
       el("header", {}, mark(), el("b", { textContent: "Countersign" }), this.chip),
       this.intro, this.job, this.bars, this.gauges,
-      settings(actions), this.startButton, this.stopButton, this.status, this.quiet, signers(keys),
+      this.settings, this.startButton, this.stopButton, this.status, this.quiet, signers(keys),
     );
     this.mount.append(this.card);
   }
@@ -85,6 +87,9 @@ export class Panel {
     if (!shown.hidden) return;
     const focused = this.mount.activeElement === hidden;
     [shown.hidden, hidden.hidden] = [false, true];
+    // First decide, then start; once it runs, Stop comes before all else.
+    if (on) this.quiet.after(this.settings);
+    else this.startButton.before(this.settings);
     if (focused) shown.focus();
   }
 
@@ -95,7 +100,7 @@ export class Panel {
     const { purpose, name, version, expires } = job.release;
     const facts = el("dl", { className: "facts" });
     fact(facts, "Program", `${name}, version ${version}`);
-    fact(facts, "Signed by", el("code", { textContent: job.signer }));
+    fact(facts, "Signed by", keyText(job.signer));
     fact(facts, "Good until", expires.slice(0, 10));
     this.job.replaceChildren(el("h2", { textContent: purpose }), facts);
   }
@@ -116,7 +121,7 @@ export class Panel {
 
 function introduction(hub: string): HTMLElement {
   return el("div", {},
-    el("h2", { textContent: "Lend this computer a little" }),
+    el("h2", { textContent: "Volunteer this computer" }),
     el("p", {
       textContent: `When you press Start, your browser asks ${new URL(hub).host} for work, checks the researcher’s signature on each program, ` +
         "and runs it in a sandbox that has no network, no files and no view of this page.",
@@ -152,10 +157,15 @@ function settings(actions: Actions): HTMLElement {
 }
 
 function signers(keys: readonly string[]): HTMLElement {
-  const list = el("ul", {}, ...keys.map((k) => el("li", {}, el("code", { textContent: k }))));
+  const list = el("ul", {}, ...keys.map((k) => el("li", {}, keyText(k))));
   const summary = `Runs only what ${keys.length === 1 ? "this key" : `one of these ${keys.length} keys`} signed`;
   const fuel = el("p", { className: "soft", textContent: "Fuel counts a program’s instructions. It is the same number on every computer." });
   return el("details", { open: keys.length <= 2 }, el("summary", { textContent: summary }), list, fuel);
+}
+
+/** A key that breaks in its middle, where it does not fit on a line. */
+function keyText(key: string): HTMLElement {
+  return el("code", {}, el("span", { textContent: key.slice(0, 28) }), el("span", { textContent: key.slice(28) }));
 }
 
 function newBar(i: number): HTMLElement {

@@ -1,0 +1,115 @@
+// The real programs: signer, hub and verifysim, built from this tree.
+
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { root } from "./paths.ts";
+
+const bin = join(root, "bin");
+const password = "correct horse battery staple";
+
+/** Runs a program to its end and returns what it printed. */
+function run(cwd: string, program: string, ...args: string[]): string {
+  const done = spawnSync(join(bin, program), args, {
+    cwd,
+    encoding: "utf8",
+    env: { ...process.env, COUNTERSIGN_PASSWORD: password },
+    timeout: 120_000,
+  });
+  if (done.status !== 0) throw new Error(`${program} ${args.join(" ")}: ${done.error?.message ?? `exit ${done.status}`}\n${done.stdout}${done.stderr}`);
+  return done.stdout;
+}
+
+/** A researcher's desk: keys, releases and orders in a folder of their own. */
+export class Desk {
+  readonly dir = mkdtempSync(join(tmpdir(), "countersign-desk-"));
+
+  constructor(...names: string[]) {
+    for (const name of names) this.signer("key", "new", name);
+  }
+
+  signer(...args: string[]): string {
+    return run(this.dir, "signer", ...args);
+  }
+
+  /** The public key of a name. */
+  key(name: string): string {
+    return readFileSync(join(this.dir, `${name}.pub`), "utf8").trim().split("\n").at(-1)!;
+  }
+
+  path(name: string): string {
+    return join(this.dir, name);
+  }
+
+  read(name: string): Buffer {
+    return readFileSync(this.path(name));
+  }
+
+  write(name: string, content: string): string {
+    writeFileSync(this.path(name), content);
+    return name;
+  }
+
+  /** Signs a release of a payload and returns the statement's file name. */
+  release(key: string, name: string, payload: Payload, ...more: string[]): string {
+    this.signer(
+      "release", "-k", `${key}.key`, "--name", name, "--purpose", payload.purpose, "--source", payload.source, "--module", payload.module,
+      "--memory-pages", "16", "--task-fuel", "9000000000000000", ...more,
+    );
+    const version = more.includes("--version") ? more[more.indexOf("--version") + 1]! : "1";
+    return `${name.replaceAll("/", "-")}-${version}.release.json`;
+  }
+
+  clear(): void {
+    rmSync(this.dir, { recursive: true, force: true });
+  }
+}
+
+export interface Payload {
+  readonly purpose: string;
+  readonly source: string;
+  readonly module: string;
+}
+
+export const factor: Payload = {
+  purpose: "Factors integers by trial division.",
+  source: join(root, "payloads/factor/factor.wasm"),
+  module: join(root, "payloads/factor/factor.metered.wasm"),
+};
+
+export const loop: Payload = {
+  purpose: "Runs for ever, to be stopped.",
+  source: join(root, "payloads/hostile/loop/loop.wasm"),
+  module: join(root, "payloads/hostile/loop/loop.metered.wasm"),
+};
+
+/** A program that goes on, and what it says. */
+export class Running {
+  output = "";
+  private readonly child: ChildProcess;
+
+  constructor(cwd: string, program: string, ...args: string[]) {
+    this.child = spawn(join(bin, program), args, { cwd, stdio: ["ignore", "pipe", "pipe"] });
+    for (const stream of [this.child.stdout!, this.child.stderr!]) stream.on("data", (d: Buffer) => (this.output += d.toString()));
+  }
+
+  async says(pattern: RegExp, millis = 20_000): Promise<RegExpMatchArray> {
+    const end = Date.now() + millis;
+    for (;;) {
+      const m = this.output.match(pattern);
+      if (m !== null) return m;
+      if (this.child.exitCode !== null || Date.now() > end) throw new Error(`waited for ${String(pattern)} in:\n${this.output}`);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+
+  async stop(): Promise<void> {
+    if (this.child.exitCode !== null) return;
+    const ended = new Promise((resolve) => this.child.once("exit", resolve));
+    this.child.kill("SIGTERM");
+    const timer = setTimeout(() => this.child.kill("SIGKILL"), 10_000);
+    await ended;
+    clearTimeout(timer);
+  }
+}
