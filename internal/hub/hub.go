@@ -1,0 +1,243 @@
+// Package hub joins the state machine, the store and the sockets: it admits
+// what researchers signed, lends it to workers, takes their votes, and answers
+// over HTTP. The protocol is docs/spec/wire.md; who decides what is
+// docs/spec/job.md.
+//
+// One mutex guards the machine and the list of sessions. It is never held over
+// a disk or a network: what the machine wants done is queued, and done by the
+// store's and the sessions' own goroutines.
+package hub
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/countersign/countersign/internal/canon"
+	"github.com/countersign/countersign/internal/job"
+	"github.com/countersign/countersign/internal/sandbox"
+	"github.com/countersign/countersign/internal/store"
+	"github.com/countersign/countersign/internal/wire"
+	"github.com/countersign/countersign/policy"
+)
+
+// Options of New. Data and Policy are needed, everything else has a default.
+type Options struct {
+	Data   string // directory of the store; made if it is not there
+	Policy []byte // the policy statement
+
+	Title  string // of the page
+	Origin string // where visitors reach the hub, for the embedding example
+
+	Log *slog.Logger     // nil: none
+	Now func() time.Time // nil: time.Now
+
+	// AllowOrigins are the origins (scheme://host) of pages that may open a
+	// worker connection, beside the hub's own.
+	AllowOrigins []string
+	// TrustedProxies may say in X-Forwarded-For who their client is.
+	TrustedProxies []netip.Prefix
+	// MaxConnections and MaxPerNetwork bound worker connections.
+	MaxConnections, MaxPerNetwork int
+
+	// LeaseGrace and Reclaim are job.Config's Grace and Reclaim.
+	LeaseGrace, Reclaim time.Duration
+	// UnsafeOneNetwork lets one machine make verdicts alone: job.Config.
+	UnsafeOneNetwork bool
+}
+
+const (
+	defaultMaxConnections = 20_000
+	defaultMaxPerNetwork  = 1024
+	tickEvery             = 200 * time.Millisecond
+	maxAdmissions         = 2 // at the same time: each may compile 32 MiB
+)
+
+// Hub is a running hub. Close ends it.
+type Hub struct {
+	opt     Options
+	log     *slog.Logger
+	now     func() time.Time
+	policy  *policy.Policy
+	store   *store.Store
+	engine  *sandbox.Engine
+	key     ed25519.PrivateKey
+	id      wire.Key
+	tokens  *tokens
+	catalog *catalog
+	modules *moduleCache
+	limits  *limits
+	metrics *metrics
+	handler http.Handler
+	admits  chan struct{} // as many as admissions may go on
+	stored  atomic.Uint64 // votes on disk
+	results atomic.Uint64 // verdicts concluded
+	pending atomic.Int64  // verdicts on their way to the disk
+
+	mu       sync.Mutex
+	machine  *job.Machine
+	sessions map[job.SessionID]*session
+	last     job.SessionID
+	closing  bool
+
+	ctx     context.Context // ends with Close
+	stop    context.CancelFunc
+	running sync.WaitGroup // the ticker
+	serving sync.WaitGroup // sessions; added to under mu, while not closing
+	failed  chan struct{}  // closed when the disk has failed
+	failure error
+	failing sync.Once
+}
+
+// New opens the data directory, loads its facts and begins to work; Handler or
+// Run make it reachable.
+func New(ctx context.Context, opt Options) (*Hub, error) {
+	h := &Hub{
+		opt: opt, log: opt.Log, now: opt.Now,
+		catalog:  newCatalog(),
+		modules:  newModuleCache(),
+		admits:   make(chan struct{}, maxAdmissions),
+		sessions: map[job.SessionID]*session{},
+		failed:   make(chan struct{}),
+	}
+	if h.log == nil {
+		h.log = slog.New(slog.DiscardHandler)
+	}
+	if h.now == nil {
+		h.now = time.Now
+	}
+	h.ctx, h.stop = context.WithCancel(context.WithoutCancel(ctx))
+	if err := h.open(ctx); err != nil {
+		return nil, errors.Join(err, h.Close())
+	}
+	h.running.Go(h.tick)
+	return h, nil
+}
+
+func (h *Hub) open(ctx context.Context) (err error) {
+	if h.policy, err = policy.Parse(h.opt.Policy); err != nil {
+		return fmt.Errorf("reading the policy: %w", err)
+	}
+	if err := h.policy.Current(h.now()); err != nil {
+		return fmt.Errorf("reading the policy: %w", err)
+	}
+	if h.store, err = store.Open(h.opt.Data, nil); err != nil {
+		return err
+	}
+	h.key = h.store.Key()
+	h.id = wire.KeyOf(h.key.Public().(ed25519.PublicKey))
+	h.tokens = newTokens(h.key, h.now)
+	if h.engine, err = sandbox.New(ctx, nil); err != nil {
+		return fmt.Errorf("starting the engine: %w", err)
+	}
+	h.limits = newLimits(h.opt)
+	h.machine = job.New(job.Config{
+		NewID:            newLeaseID,
+		Key:              sha256.Sum256(append([]byte("countersign.permutation-key/v1\n"), h.key.Seed()...)),
+		Grace:            h.opt.LeaseGrace,
+		Reclaim:          h.opt.Reclaim,
+		UnsafeOneNetwork: h.opt.UnsafeOneNetwork,
+	})
+	if err := h.load(); err != nil {
+		return fmt.Errorf("loading %s: %w", h.opt.Data, err)
+	}
+	h.metrics = newMetrics(h)
+	h.mu.Lock()
+	h.perform(h.machine.Settle(h.now()))
+	h.mu.Unlock()
+	h.handler = h.routes()
+	return nil
+}
+
+func newLeaseID() (id wire.LeaseID) {
+	rand.Read(id[:]) // never fails
+	return id
+}
+
+// Key is the hub's public key.
+func (h *Hub) Key() wire.Key { return h.id }
+
+// Policy is what the hub admits by.
+func (h *Hub) Policy() *policy.Policy { return h.policy }
+
+// Handler serves the whole hub: page, API and worker connections.
+func (h *Hub) Handler() http.Handler { return h.handler }
+
+// Close says goodbye to the workers, waits until everything is on disk, and
+// closes the store.
+func (h *Hub) Close() error {
+	h.mu.Lock()
+	h.closing = true
+	for _, s := range h.sessions {
+		s.leave(wire.CodeClosing, "the hub shuts down")
+	}
+	h.mu.Unlock()
+	h.settle(closeTimeout)
+	h.stop()
+	h.serving.Wait()
+	h.running.Wait()
+	var err error
+	if h.store != nil {
+		err = h.store.Close()
+	}
+	h.catalog.close()
+	if h.engine != nil {
+		err = errors.Join(err, h.engine.Close(context.Background()))
+	}
+	return err
+}
+
+// settle waits for the sessions to end, not longer than d.
+func (h *Hub) settle(d time.Duration) {
+	ended := make(chan struct{})
+	go func() {
+		h.serving.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(d):
+	}
+}
+
+// fail ends the hub when its disk fails: what it knows would run ahead of what
+// it could prove after a restart.
+func (h *Hub) fail(err error) {
+	h.failing.Do(func() {
+		h.failure = err
+		h.log.Error("the store has failed; the hub ends", "error", err)
+		close(h.failed)
+	})
+}
+
+func (h *Hub) tick() {
+	t := time.NewTicker(tickEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-h.ctx.Done():
+			return
+		case <-t.C:
+			h.work(func(m *job.Machine) []job.Action { return m.Tick(h.now()) })
+		}
+	}
+}
+
+// work lets f use the machine, and sees to what it wants done.
+func (h *Hub) work(f func(*job.Machine) []job.Action) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.perform(f(h.machine))
+}
+
+// refusal is an error for whoever asked: a code and a sentence.
+func refusal(code, format string, args ...any) error { return canon.Fail(code, format, args...) }

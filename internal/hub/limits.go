@@ -1,0 +1,84 @@
+package hub
+
+import (
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/countersign/countersign/internal/job"
+	"github.com/countersign/countersign/internal/wire"
+)
+
+// limits count worker connections, overall and by network.
+type limits struct {
+	max, maxPerNetwork int
+
+	mu       sync.Mutex
+	total    int
+	networks map[netip.Prefix]int
+}
+
+func newLimits(opt Options) *limits {
+	l := &limits{max: opt.MaxConnections, maxPerNetwork: opt.MaxPerNetwork, networks: map[netip.Prefix]int{}}
+	if l.max == 0 {
+		l.max = defaultMaxConnections
+	}
+	if l.maxPerNetwork == 0 {
+		l.maxPerNetwork = defaultMaxPerNetwork
+	}
+	return l
+}
+
+// enter counts a connection in, unless there are too many.
+func (l *limits) enter(client netip.Addr) error {
+	net := job.NetOf(client)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.total >= l.max:
+		return refusal(wire.CodeConnections, "the hub has all the connections that it can take")
+	case l.networks[net] >= l.maxPerNetwork:
+		return refusal(wire.CodeConnections, "too many connections from %s", net)
+	}
+	l.total++
+	l.networks[net]++
+	return nil
+}
+
+func (l *limits) leave(client netip.Addr) {
+	net := job.NetOf(client)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.total--
+	if l.networks[net]--; l.networks[net] == 0 {
+		delete(l.networks, net)
+	}
+}
+
+// client is the address that a request comes from. X-Forwarded-For is read
+// from the right, and only as far as trusted proxies wrote it.
+func (h *Hub) client(r *http.Request) netip.Addr {
+	port, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	addr := port.Addr().Unmap()
+	if len(h.opt.TrustedProxies) == 0 {
+		return addr
+	}
+	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for i := len(hops) - 1; i >= 0 && h.trusted(addr); i-- {
+		next, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+		if err != nil {
+			break
+		}
+		addr = next.Unmap()
+	}
+	return addr
+}
+
+func (h *Hub) trusted(a netip.Addr) bool {
+	return slices.ContainsFunc(h.opt.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(a) })
+}

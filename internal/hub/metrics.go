@@ -1,0 +1,73 @@
+package hub
+
+import (
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// metrics are what /metrics shows. The registry is the hub's own, so that two
+// hubs in one process do not mix.
+type metrics struct {
+	registry  *prometheus.Registry
+	lent      prometheus.Counter
+	accepted  prometheus.Counter
+	undecided prometheus.Counter
+	ended     *prometheus.CounterVec // by reason
+	votes     *prometheus.CounterVec // by verdict
+	refused   *prometheus.CounterVec // by code
+	errors    *prometheus.CounterVec // by code
+	admitted  *prometheus.CounterVec // by kind
+	kills     *prometheus.CounterVec // by scope
+}
+
+func newMetrics(h *Hub) *metrics {
+	m := &metrics{registry: prometheus.NewRegistry()}
+	counter := func(name, help string) prometheus.Counter {
+		c := prometheus.NewCounter(prometheus.CounterOpts{Namespace: "countersign", Subsystem: "hub", Name: name, Help: help})
+		m.registry.MustRegister(c)
+		return c
+	}
+	vector := func(name, help, label string) *prometheus.CounterVec {
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "countersign", Subsystem: "hub", Name: name, Help: help}, []string{label})
+		m.registry.MustRegister(c)
+		return c
+	}
+	gauge := func(name, help string, value func() float64) {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "countersign", Subsystem: "hub", Name: name, Help: help}, value))
+	}
+	m.lent = counter("leases_lent_total", "Leases given to workers.")
+	m.accepted = counter("tasks_accepted_total", "Tasks whose outcome was accepted.")
+	m.undecided = counter("tasks_undecided_total", "Tasks given up because votes disagree.")
+	m.ended = vector("leases_ended_total", "Leases that ended without a vote.", "reason")
+	m.votes = vector("votes_total", "Votes on disk, by how they stood when they came.", "verdict")
+	m.refused = vector("votes_refused_total", "Votes that were not taken.", "code")
+	m.errors = vector("refusals_total", "Requests and connections refused.", "code")
+	m.admitted = vector("statements_admitted_total", "Statements admitted.", "kind")
+	m.kills = vector("kills_total", "Kills by operators.", "scope")
+	gauge("workers", "Workers that have joined.", func() float64 { return float64(h.Status().Workers) })
+	gauge("leases", "Leases lent now.", func() float64 { return float64(h.Status().Leases) })
+	gauge("halted", "1 while the hub is halted.", func() float64 {
+		if h.Status().Halted {
+			return 1
+		}
+		return 0
+	})
+	gauge("verdicts_pending", "Verdicts on their way to the disk.", func() float64 { return float64(h.pending.Load()) })
+	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+func (m *metrics) decided(undecided bool) {
+	if undecided {
+		m.undecided.Inc()
+	} else {
+		m.accepted.Inc()
+	}
+}
+
+func (m *metrics) handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+}

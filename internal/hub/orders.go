@@ -1,0 +1,114 @@
+package hub
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/countersign/countersign/internal/canon"
+	"github.com/countersign/countersign/internal/job"
+	"github.com/countersign/countersign/internal/store"
+	"github.com/countersign/countersign/internal/wire"
+	"github.com/countersign/countersign/release"
+)
+
+// postOrder admits an order on a release that is here, with its input.
+func (h *Hub) postOrder(w http.ResponseWriter, r *http.Request) error {
+	f, err := newForm(w, r, release.MaxStatement+maxSignature+release.MaxInputFile)
+	if err != nil {
+		return err
+	}
+	s, err := f.signedParts()
+	if err != nil {
+		return err
+	}
+	if err := h.current(); err != nil {
+		return err
+	}
+	o, who, err := release.OpenOrder(s.statement, s.signature, h.policy, h.usable, h.now())
+	if err != nil {
+		return err
+	}
+	digest := canon.Sum(s.statement)
+	if err := h.unstopped(wire.KillOrder, digest); err != nil {
+		return err
+	}
+	if _, err := h.catalog.order(digest); err == nil {
+		return answer(w, http.StatusOK, wire.OrderAdmitted{Order: digest, Tasks: o.Tasks()})
+	}
+	if len(h.catalog.allOrders()) >= maxOrders {
+		return refusal(wire.CodeForbidden, "the hub has all the orders that it can take")
+	}
+	entry := &orderEntry{Order: o, digest: digest}
+	if entry.release, err = h.catalog.release(o.ReleaseSHA256); err != nil {
+		return err
+	}
+	if err := h.takeInput(f, entry); err != nil {
+		return err
+	}
+	fresh, err := h.keepOrder(entry, s)
+	if err != nil {
+		return err
+	}
+	h.log.Info("order admitted", "order", digest, "title", o.Title, "release", o.ReleaseSHA256, "researcher", who.Name, "tasks", o.Tasks())
+	h.metrics.admitted.WithLabelValues("order").Inc()
+	return answer(w, created(fresh), wire.OrderAdmitted{Order: digest, Tasks: o.Tasks()})
+}
+
+// usable finds a release that may still get orders.
+func (h *Hub) usable(d canon.Digest) (*release.Release, error) {
+	r, err := h.catalog.release(d)
+	if err != nil {
+		return nil, err
+	}
+	if err := h.unstopped(wire.KillRelease, d); err != nil {
+		return nil, err
+	}
+	if err := canon.CheckExpiry(fmt.Sprintf("release %q version %d", r.Name, r.Version), r.Expires, h.now(), release.MaxAge); err != nil {
+		return nil, err
+	}
+	return r.Release, nil
+}
+
+// takeInput reads an order's input file to disk while it checks it.
+func (h *Hub) takeInput(f *form, o *orderEntry) error {
+	if r := o.Input.Range; r != nil {
+		o.input = rangeInputs{r}
+		return nil
+	}
+	part, err := f.open("input")
+	if err != nil {
+		return err
+	}
+	blob, err := h.store.CreateBlob()
+	if err != nil {
+		return err
+	}
+	in, err := scanInputs(o.Order, io.TeeReader(part, blob))
+	if err != nil {
+		return errors.Join(err, blob.Abort())
+	}
+	if o.blob, err = blob.Commit(); err != nil {
+		return err
+	}
+	if in.file, err = h.blob(o); err != nil {
+		return err
+	}
+	o.input = in
+	return nil
+}
+
+func (h *Hub) keepOrder(o *orderEntry, s signed) (fresh bool, err error) {
+	st := store.Statement{Digest: o.digest, Bytes: s.statement, Signature: s.signature, At: h.now(), Input: o.blob}
+	if fresh, err = h.store.PutStatement(store.Order, st); err != nil {
+		return false, err
+	}
+	o.seq = uint64(len(h.catalog.allOrders())) + 1
+	if !h.catalog.addOrder(o, s) {
+		closeInput(o) // the same order came twice at once
+		return fresh, nil
+	}
+	h.work(func(m *job.Machine) []job.Action { return m.Admit(h.now(), o.spec()) })
+	return fresh, nil
+}

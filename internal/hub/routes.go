@@ -1,0 +1,212 @@
+package hub
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/countersign/countersign/internal/canon"
+	"github.com/countersign/countersign/internal/wire"
+	"github.com/countersign/countersign/webworker"
+)
+
+// routes is every path of docs/spec/wire.md, and the page.
+func (h *Hub) routes() http.Handler {
+	mux := http.NewServeMux()
+	handle := func(pattern string, f func(http.ResponseWriter, *http.Request) error) {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			if err := f(w, r); err != nil {
+				h.fault(w, r, err)
+			}
+		})
+	}
+	handle("GET "+wire.WorkPath, h.accept)
+	handle("GET /m/{digest}", h.getModule)
+	handle("GET /s/{name}", h.getStatement)
+	handle("POST /v1/releases", h.postRelease)
+	handle("POST /v1/orders", h.postOrder)
+	handle("POST /v1/stops", h.postStop)
+	handle("GET /v1/releases", h.getReleases)
+	handle("GET /v1/orders", h.getOrders)
+	handle("GET /v1/orders/{order}", h.getOrder)
+	handle("GET /v1/orders/{order}/input", h.getInput)
+	handle("GET /v1/orders/{order}/results", h.getResults)
+	handle("GET /v1/policy", h.getPolicy)
+	handle("GET /v1/status", h.getStatus)
+	handle("POST /v1/kill", h.postKill)
+	handle("POST /v1/resume", h.postResume)
+	handle("GET /healthz", h.getHealth)
+	mux.Handle("GET /metrics", h.metrics.handler())
+	page := webworker.Handler(h.pageData())
+	for _, path := range []string{"/{$}", "/countersign.js", "/page.css", "/icon.svg"} {
+		mux.Handle("GET "+path, page)
+	}
+	return h.guard(mux)
+}
+
+func (h *Hub) pageData() webworker.PageData {
+	data := webworker.PageData{Title: h.opt.Title, Origin: h.opt.Origin}
+	for _, r := range h.policy.Researchers {
+		data.Researchers = append(data.Researchers, webworker.Researcher{Name: r.Name, Key: r.Key.String(), Prefix: r.Prefix})
+	}
+	return data
+}
+
+// readTimeout is for requests without a long body; uploads extend it.
+const readTimeout = 30 * time.Second
+
+// guard sets what holds for every answer, turns the mux's own errors into the
+// hub's, and survives handlers that panic.
+func (h *Hub) guard(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			if p := recover(); p != nil && p != http.ErrAbortHandler {
+				h.log.Error("a handler panicked", "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
+				h.fault(w, r, errors.New("panic"))
+			}
+		}()
+		head := w.Header()
+		head.Set("X-Content-Type-Options", "nosniff")
+		head.Set("Referrer-Policy", "no-referrer")
+		head.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		head.Set("Cross-Origin-Resource-Policy", "same-origin")
+		head.Set("Cache-Control", "no-store")
+		if r.TLS != nil {
+			head.Set("Strict-Transport-Security", "max-age=31536000")
+		}
+		deadlines(w, readTimeout, readTimeout)
+		if _, pattern := mux.Handler(r); pattern == "" {
+			h.fault(w, r, h.unrouted(mux, r))
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// deadlines sets how long the request may take to come and the answer to go.
+// A writer that has none, as in tests, needs none.
+func deadlines(w http.ResponseWriter, read, write time.Duration) {
+	c := http.NewResponseController(w)
+	now := time.Now() // sockets go by the machine's clock
+	for _, err := range []error{c.SetReadDeadline(now.Add(read)), c.SetWriteDeadline(now.Add(write))} {
+		if err != nil && !errors.Is(err, http.ErrNotSupported) {
+			return // the connection is gone, as the handler will notice
+		}
+	}
+}
+
+// unrouted tells a wrong method from a wrong path.
+func (h *Hub) unrouted(mux *http.ServeMux, r *http.Request) error {
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		other := r.Clone(r.Context())
+		other.Method = method
+		if _, pattern := mux.Handler(other); pattern != "" {
+			return refusal(wire.CodeMethod, "%s is not for %s", r.URL.Path, r.Method)
+		}
+	}
+	return refusal(wire.CodeNotFound, "there is nothing at %s", r.URL.Path)
+}
+
+// public is what the one that asked may know of an error.
+func public(err error) (code, text string) {
+	if code = canon.ClassOf(err); code == "" {
+		return wire.CodeInternal, "internal error"
+	}
+	return code, err.Error()
+}
+
+// fault answers with an error; the log has its cause.
+func (h *Hub) fault(w http.ResponseWriter, r *http.Request, err error) {
+	code, text := public(err)
+	status := wire.Status(code)
+	log := h.log.Info
+	if status >= http.StatusInternalServerError {
+		log = h.log.Error
+	}
+	log("request refused", "method", r.Method, "path", r.URL.Path, "status", status, "code", code, "error", err, "client", h.client(r))
+	h.metrics.errors.WithLabelValues(code).Inc()
+	if status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+	}
+	var body wire.ErrorBody
+	body.Error.Code, body.Error.Message = code, printable(text, wire.MaxErrorText)
+	answer(w, status, body)
+}
+
+// answer writes a JSON body. A client that is gone is no error of the hub's.
+func answer(w http.ResponseWriter, status int, body any) error {
+	data, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	w.Write(append(data, '\n'))
+	return nil
+}
+
+// accept upgrades a worker's connection and lets go of the request, which
+// frees what the server holds for it.
+func (h *Hub) accept(w http.ResponseWriter, r *http.Request) error {
+	client := h.client(r)
+	if err := h.limits.enter(client); err != nil {
+		return err
+	}
+	if err := h.begin(); err != nil {
+		h.limits.leave(client)
+		return err
+	}
+	served := false
+	end := func() {
+		h.limits.leave(client)
+		h.serving.Done()
+	}
+	defer func() {
+		if !served {
+			end()
+		}
+	}()
+	if !offers(r, wire.Subprotocol) {
+		return refusal(wire.CodeRequest, "the subprotocol %s is not offered", wire.Subprotocol)
+	}
+	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{
+		Subprotocols: []string{wire.Subprotocol}, OriginPatterns: h.opt.AllowOrigins, CompressionMode: websocket.CompressionDisabled})
+	if err != nil {
+		h.log.Info("worker connection refused", "error", err, "client", client, "origin", r.Header.Get("Origin"))
+		h.metrics.errors.WithLabelValues(wire.CodeOrigin).Inc()
+		return nil // Accept has answered
+	}
+	served = true
+	go func() {
+		defer end()
+		h.serve(conn, client)
+	}()
+	return nil
+}
+
+// begin counts a session in, unless the hub closes.
+func (h *Hub) begin() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closing {
+		return refusal(wire.CodeClosing, "the hub shuts down")
+	}
+	h.serving.Add(1)
+	return nil
+}
+
+func offers(r *http.Request, protocol string) bool {
+	for _, line := range r.Header.Values("Sec-WebSocket-Protocol") {
+		for p := range strings.SplitSeq(line, ",") {
+			if strings.TrimSpace(p) == protocol {
+				return true
+			}
+		}
+	}
+	return false
+}

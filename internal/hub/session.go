@@ -1,0 +1,227 @@
+package hub
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+	"golang.org/x/time/rate"
+
+	"github.com/countersign/countersign/internal/canon"
+	"github.com/countersign/countersign/internal/job"
+	"github.com/countersign/countersign/internal/wire"
+)
+
+const (
+	pingEvery    = 20 * time.Second
+	pingTimeout  = 20 * time.Second
+	writeTimeout = 30 * time.Second
+	closeTimeout = 2 * time.Second
+	maxOutgoing  = 512 // messages that wait for a worker to read
+)
+
+// session is one worker connection. Between messages it holds one goroutine,
+// which reads; writing and pinging take theirs when there is something to do.
+type session struct {
+	hub     *Hub
+	conn    *websocket.Conn
+	client  netip.Addr
+	net     netip.Prefix
+	id      job.SessionID
+	worker  wire.Key
+	agent   string
+	limiter *rate.Limiter
+	ping    *time.Timer
+	ctx     context.Context
+	cancel  context.CancelFunc
+
+	mu      sync.Mutex
+	queue   []outgoing
+	writing bool
+	over    bool
+}
+
+// outgoing is a message on its way: made already, or made when it is written,
+// because that may read a disk.
+type outgoing struct {
+	raw   []byte
+	msg   wire.FromHub
+	lease *job.Lease
+	close websocket.StatusCode // after this message, if not 0
+}
+
+// serve runs a connection to its end.
+func (h *Hub) serve(conn *websocket.Conn, client netip.Addr) {
+	s := &session{hub: h, conn: conn, client: client, net: job.NetOf(client), limiter: rate.NewLimiter(wire.MaxRate, wire.MaxBurst)}
+	s.ctx, s.cancel = context.WithCancel(h.ctx)
+	defer s.cancel()
+	defer conn.CloseNow()
+	conn.SetReadLimit(wire.MaxToHub)
+	if err := s.join(); err != nil {
+		s.reject(err)
+		return
+	}
+	defer h.leave(s)
+	s.ping = time.AfterFunc(pingEvery, s.probe)
+	defer s.ping.Stop()
+	if err := s.listen(); err != nil {
+		s.reject(err)
+	}
+}
+
+// join makes the worker prove its key.
+func (s *session) join() error {
+	ctx, cancel := context.WithTimeout(s.ctx, wire.JoinTimeout)
+	defer cancel()
+	hello := &wire.Hello{Hub: s.hub.id, Time: uint64(s.hub.now().Unix())}
+	rand.Read(hello.Nonce[:]) // never fails
+	if err := s.write(ctx, hello); err != nil {
+		return err
+	}
+	m, err := s.read(ctx)
+	if err != nil && ctx.Err() != nil && s.ctx.Err() == nil {
+		return refusal(wire.CodeJoinTimeout, "no join within %s", wire.JoinTimeout)
+	}
+	if err != nil {
+		return err
+	}
+	join, ok := m.(*wire.Join)
+	if !ok {
+		return refusal(wire.CodeMessage, "the first message must be join")
+	}
+	if err := wire.VerifyJoin(hello, join); err != nil {
+		return err
+	}
+	s.worker, s.agent = join.Worker, join.Agent
+	return s.hub.enter(s)
+}
+
+// enter makes a session known to the machine.
+func (h *Hub) enter(s *session) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closing {
+		return refusal(wire.CodeClosing, "the hub shuts down")
+	}
+	h.last++
+	s.id = h.last
+	h.sessions[s.id] = s
+	h.machine.Connect(s.id, s.worker, s.net)
+	halted, _ := h.machine.Halted()
+	s.send(outgoing{msg: &wire.Welcome{Halted: halted}})
+	h.log.Debug("worker joined", "worker", s.worker, "agent", s.agent, "client", s.client)
+	return nil
+}
+
+func (h *Hub) leave(s *session) {
+	h.mu.Lock()
+	delete(h.sessions, s.id)
+	h.perform(h.machine.Disconnect(h.now(), s.id))
+	h.mu.Unlock()
+	s.mu.Lock()
+	s.over, s.queue = true, nil
+	s.mu.Unlock()
+	h.log.Debug("worker left", "worker", s.worker, "client", s.client)
+}
+
+// read returns the next message. An error without a code means that the
+// connection is gone.
+func (s *session) read(ctx context.Context) (wire.FromWorker, error) {
+	typ, data, err := s.conn.Read(ctx)
+	if err != nil {
+		if errors.Is(err, websocket.ErrMessageTooBig) {
+			return nil, refusal(wire.CodeMessage, "message: over %d bytes", wire.MaxToHub)
+		}
+		return nil, err
+	}
+	if typ != websocket.MessageText {
+		return nil, refusal(wire.CodeMessage, "message: binary; messages are text")
+	}
+	if !s.limiter.Allow() {
+		return nil, refusal(wire.CodeRate, "more than %d messages a second", wire.MaxRate)
+	}
+	return wire.DecodeFromWorker(data)
+}
+
+// listen takes messages until the connection ends; its error, if any, is the
+// worker's.
+func (s *session) listen() error {
+	for {
+		m, err := s.read(s.ctx)
+		if err != nil {
+			return err
+		}
+		if err := s.hub.handle(s, m); err != nil {
+			return err
+		}
+	}
+}
+
+func (h *Hub) handle(s *session, m wire.FromWorker) error {
+	switch m := m.(type) {
+	case *wire.Want:
+		h.work(func(j *job.Machine) []job.Action { return j.Want(h.now(), s.id, int(m.Leases)) })
+	case *wire.Progress:
+		h.progress(s, m)
+	case *wire.Result:
+		if err := h.take(s, m); err != nil {
+			h.refuse(s, m.Vote.Lease, err)
+		}
+	case *wire.Return:
+		h.giveBack(s, m)
+	default:
+		return refusal(wire.CodeMessage, "message: this worker has joined already")
+	}
+	return nil
+}
+
+func (h *Hub) progress(s *session, m *wire.Progress) {
+	h.mu.Lock()
+	l, ok := h.machine.Alive(s.id, m.ID)
+	h.mu.Unlock()
+	if !ok || m.Text == "" {
+		return
+	}
+	if o, err := h.catalog.order(l.Order); err == nil {
+		o.text.Store(&m.Text)
+	}
+}
+
+// giveBack takes a lease that the worker returns. A check that failed in front
+// of the worker is what the operator must hear of: somebody altered something.
+func (h *Hub) giveBack(s *session, m *wire.Return) {
+	h.mu.Lock()
+	failed := m.Reason == wire.ReturnFault || m.Reason == wire.ReturnRefused || m.Reason == wire.ReturnDeadline
+	l, ok, actions := h.machine.Return(h.now(), s.id, m.ID, failed)
+	h.perform(actions)
+	h.mu.Unlock()
+	if !ok {
+		return // it ended meanwhile, as a killed lease does
+	}
+	h.metrics.ended.WithLabelValues(string(m.Reason)).Inc()
+	var rel canon.Digest
+	if o, err := h.catalog.order(l.Order); err == nil {
+		rel = o.release.digest
+	}
+	log := h.log.Debug
+	if failed {
+		log = h.log.Warn
+	}
+	log("lease returned", "reason", m.Reason, "check", m.Check, "detail", m.Detail, "worker", s.worker, "agent", s.agent,
+		"order", l.Order, "release", rel, "task", l.Task, "lease", l.ID)
+}
+
+// probe pings the worker, so that a connection that is gone is noticed.
+func (s *session) probe() {
+	ctx, cancel := context.WithTimeout(s.ctx, pingTimeout)
+	defer cancel()
+	if err := s.conn.Ping(ctx); err != nil {
+		s.cancel()
+		return
+	}
+	s.ping.Reset(pingEvery)
+}

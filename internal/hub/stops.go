@@ -1,0 +1,137 @@
+package hub
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/countersign/countersign/internal/canon"
+	"github.com/countersign/countersign/internal/job"
+	"github.com/countersign/countersign/internal/store"
+	"github.com/countersign/countersign/internal/wire"
+	"github.com/countersign/countersign/release"
+)
+
+// postStop ends an order or a release on its researcher's word.
+func (h *Hub) postStop(w http.ResponseWriter, r *http.Request) error {
+	f, err := newForm(w, r, release.MaxStatement+maxSignature)
+	if err != nil {
+		return err
+	}
+	s, err := f.signedParts()
+	if err != nil {
+		return err
+	}
+	stop, who, err := release.OpenStop(s.statement, s.signature, h.policy, h.stopped)
+	if err != nil {
+		return err
+	}
+	st := store.Statement{Digest: canon.Sum(s.statement), Bytes: s.statement, Signature: s.signature, At: h.now()}
+	fresh, err := h.store.PutStatement(store.Stop, st)
+	if err != nil {
+		return err
+	}
+	h.catalog.addStop(st.Digest, s)
+	h.work(func(m *job.Machine) []job.Action {
+		return m.Stop(h.now(), wire.Scope(stop.Target), stop.TargetSHA256, stop.Reason)
+	})
+	h.log.Info("stopped by a statement", "target", stop.Target, "digest", stop.TargetSHA256, "researcher", who.Name, "reason", stop.Reason)
+	h.metrics.admitted.WithLabelValues("stop").Inc()
+	return answer(w, created(fresh), wire.StopAdmitted{Stop: st.Digest})
+}
+
+// stopped names the release that a stop is about.
+func (h *Hub) stopped(s *release.Stop) (string, error) {
+	if s.Target == "release" {
+		r, err := h.catalog.release(s.TargetSHA256)
+		if err != nil {
+			return "", err
+		}
+		return r.Name, nil
+	}
+	o, err := h.catalog.order(s.TargetSHA256)
+	if err != nil {
+		return "", err
+	}
+	return o.release.Name, nil
+}
+
+const maxKillBody = 4 << 10
+
+// operator checks the token of a request that needs one.
+func (h *Hub) operator(r *http.Request) (id string, err error) {
+	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if !ok {
+		return "", refusal(wire.CodeUnauthorized, "an operator token is needed")
+	}
+	return h.tokens.operator(token)
+}
+
+// postKill ends an order, a release or everything on an operator's word. It is
+// pushed to the workers first: stopping need not wait for a disk. The answer
+// comes when it is durable.
+func (h *Hub) postKill(w http.ResponseWriter, r *http.Request) error {
+	who, err := h.operator(r)
+	if err != nil {
+		return err
+	}
+	k, err := h.readKill(w, r)
+	if err != nil {
+		return err
+	}
+	kill := store.Kill{Scope: k.Scope, Target: k.Target, Reason: k.Reason, Operator: who, At: h.now().UTC().Truncate(time.Second)}
+	h.work(func(*job.Machine) []job.Action { return h.applyKill(h.now(), kill) })
+	if err := h.store.PutKill(kill); err != nil {
+		h.fail(err)
+		return err
+	}
+	h.log.Warn("killed by an operator", "scope", k.Scope, "target", k.Target, "reason", k.Reason, "token", who, "client", h.client(r))
+	h.metrics.kills.WithLabelValues(string(k.Scope)).Inc()
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func (h *Hub) readKill(w http.ResponseWriter, r *http.Request) (k wire.KillRequest, err error) {
+	body, err := readBody(w, r, maxKillBody)
+	if err != nil {
+		return k, err
+	}
+	if err := strictJSON(body, &k); err != nil {
+		return k, refusal(wire.CodeRequest, "the body is no kill request: %v", err)
+	}
+	if k.Scope == wire.KillLease {
+		return k, refusal(wire.CodeRequest, "scope %q is not for operators: all, order or release", k.Scope)
+	}
+	// It goes to the workers as it is, so it must be a good message.
+	if _, err := wire.Encode(&wire.Kill{Scope: k.Scope, Target: k.Target, Reason: k.Reason}); err != nil {
+		return k, refusal(wire.CodeRequest, "%v", err)
+	}
+	if k.Scope == wire.KillAll {
+		return k, nil
+	}
+	d, err := canon.ParseDigest(k.Target)
+	if err == nil && k.Scope == wire.KillOrder {
+		_, err = h.catalog.order(d)
+	} else if err == nil {
+		_, err = h.catalog.release(d)
+	}
+	return k, err
+}
+
+// postResume lifts a halt; what was stopped stays stopped. It is durable
+// before anything starts again.
+func (h *Hub) postResume(w http.ResponseWriter, r *http.Request) error {
+	who, err := h.operator(r)
+	if err != nil {
+		return err
+	}
+	resume := store.Kill{Scope: wire.KillAll, Resume: true, Operator: who, At: h.now().UTC().Truncate(time.Second)}
+	if err := h.store.PutKill(resume); err != nil {
+		h.fail(err)
+		return err
+	}
+	h.work(func(*job.Machine) []job.Action { return h.applyKill(h.now(), resume) })
+	h.log.Warn("resumed by an operator", "token", who, "client", h.client(r))
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
