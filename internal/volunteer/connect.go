@@ -1,0 +1,284 @@
+package volunteer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+	"golang.org/x/time/rate"
+
+	"github.com/countersign/countersign/internal/canon"
+	"github.com/countersign/countersign/internal/wire"
+)
+
+const (
+	joinTimeout = 20 * time.Second // the hub's own is 10 from its hello on
+	pingEvery   = 30 * time.Second
+	pingTimeout = 15 * time.Second
+	// Below what the hub allows, which counts from its own clock.
+	sendRate  = wire.MaxRate * 4 / 5
+	sendBurst = wire.MaxBurst / 2
+)
+
+// connect joins the hub and serves the connection until it ends. A nil error
+// means that all has been said.
+func (v *Volunteer) connect(ctx context.Context) error {
+	conn, err := v.join(ctx)
+	if err != nil {
+		return fmt.Errorf("connecting to %s: %w", v.url, err)
+	}
+	defer conn.CloseNow() // when it was not closed before
+	return v.serve(ctx, conn)
+}
+
+// join returns a connection that has been greeted.
+func (v *Volunteer) join(ctx context.Context) (*websocket.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
+	defer cancel()
+	defer context.AfterFunc(v.settled, cancel)() // then there is no reason to join
+	conn, _, err := websocket.Dial(ctx, v.url, &websocket.DialOptions{Subprotocols: []string{wire.Subprotocol}})
+	if err != nil {
+		return nil, err
+	}
+	conn.SetReadLimit(wire.MaxToWorker)
+	if conn.Subprotocol() != wire.Subprotocol {
+		err = errors.New("it does not speak " + wire.Subprotocol)
+	} else {
+		err = v.greet(ctx, conn)
+	}
+	if err != nil {
+		_ = conn.CloseNow() // err says more
+		return nil, err
+	}
+	return conn, nil
+}
+
+// greet proves the worker's key.
+func (v *Volunteer) greet(ctx context.Context, conn *websocket.Conn) error {
+	m, err := receive(ctx, conn)
+	if err != nil {
+		return err
+	}
+	hello, ok := m.(*wire.Hello)
+	if !ok {
+		return refusedBy(m)
+	}
+	if err := write(ctx, conn, wire.SignJoin(hello, v.opt.Key, v.opt.Agent)); err != nil {
+		return err
+	}
+	if m, err = receive(ctx, conn); err != nil {
+		return err
+	}
+	welcome, ok := m.(*wire.Welcome)
+	if !ok {
+		return refusedBy(m)
+	}
+	v.log.Info("joined", "hub", v.opt.Hub, "hub_key", hello.Hub, "halted", welcome.Halted)
+	return nil
+}
+
+// refusedBy is the error for a message that does not continue the greeting.
+func refusedBy(m wire.FromHub) error {
+	if e, ok := m.(*wire.Error); ok {
+		return canon.Fail(e.Code, "the hub says: %s", e.Message)
+	}
+	return canon.Fail(wire.CodeMessage, "the hub sent a %T where the greeting goes on", m)
+}
+
+func receive(ctx context.Context, conn *websocket.Conn) (wire.FromHub, error) {
+	kind, data, err := conn.Read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if kind != websocket.MessageText {
+		return nil, canon.Fail(wire.CodeMessage, "the hub sent bytes that are not text")
+	}
+	return wire.DecodeFromHub(data)
+}
+
+func write(ctx context.Context, conn *websocket.Conn, m wire.FromWorker) error {
+	data, err := wire.Encode(m)
+	if err != nil {
+		return err
+	}
+	return conn.Write(ctx, websocket.MessageText, data)
+}
+
+// serve works on a joined connection.
+func (v *Volunteer) serve(ctx context.Context, conn *websocket.Conn) error {
+	ctx, fail := context.WithCancelCause(ctx)
+	out := newOutbox()
+	v.attach(out)
+	var running sync.WaitGroup
+	running.Go(func() { fail(v.deliver(ctx, conn, out)) })
+	running.Go(func() { fail(ping(ctx, conn)) })
+	defer running.Wait()
+	defer v.detach()
+
+	for {
+		m, err := receive(ctx, conn)
+		if err == nil {
+			err = v.dispatch(m)
+		}
+		if err != nil {
+			fail(err)
+			return ended(ctx, err)
+		}
+	}
+}
+
+// ended is why a connection ended: what failed first, and nothing when it was
+// closed because all had been said.
+func ended(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
+	if errors.Is(err, errSettled) {
+		return nil
+	}
+	return err
+}
+
+var errSettled = errors.New("all has been said")
+
+// deliver writes what is in the outbox, no faster than the hub takes it. When
+// all has been said it closes the connection.
+func (v *Volunteer) deliver(ctx context.Context, conn *websocket.Conn, out *outbox) error {
+	pace := rate.NewLimiter(sendRate, sendBurst)
+	for {
+		m := out.next()
+		if m == nil {
+			select {
+			case <-out.filled:
+				continue
+			case <-v.settled.Done():
+				_ = conn.Close(websocket.StatusNormalClosure, "") // it is over either way
+				return errSettled
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+		if err := pace.Wait(ctx); err != nil {
+			return err
+		}
+		if err := write(ctx, conn, m); err != nil {
+			return fmt.Errorf("sending %T: %w", m, err)
+		}
+		v.sent(out)
+	}
+}
+
+// ping notices a hub that is gone without a word.
+func ping(ctx context.Context, conn *websocket.Conn) error {
+	t := time.NewTicker(pingEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-t.C:
+		}
+		waiting, cancel := context.WithTimeout(ctx, pingTimeout)
+		err := conn.Ping(waiting)
+		cancel()
+		if err != nil {
+			return fmt.Errorf("the hub does not answer: %w", err)
+		}
+	}
+}
+
+// attach makes out the way to the hub. First goes what the hub may have missed,
+// then the wish for more.
+func (v *Volunteer) attach(out *outbox) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.out = out
+	for _, r := range v.results {
+		out.put(r)
+	}
+	for _, r := range v.returns {
+		out.put(r)
+	}
+	v.returns = nil
+	for _, t := range v.held { // shows the hub that they are still held
+		out.put(t.progress())
+	}
+	if !v.stopping {
+		out.put(&wire.Want{Leases: uint32(v.opt.Slots)})
+	}
+	v.check()
+}
+
+func (v *Volunteer) detach() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.out = nil
+	v.check()
+}
+
+// sent notes that a message has been written.
+func (v *Volunteer) sent(out *outbox) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	out.written()
+	v.check()
+}
+
+// send gives a message to the connection, under v.mu. Without a connection,
+// results and returns wait for the next one, and the rest is not worth it.
+func (v *Volunteer) send(m wire.FromWorker) {
+	if v.out != nil {
+		v.out.put(m)
+	} else if r, ok := m.(*wire.Return); ok && len(v.returns) < wire.MaxWant {
+		v.returns = append(v.returns, r)
+	}
+}
+
+// outbox holds messages that wait to be written. It is guarded by its own lock,
+// because the writer must not wait for the volunteer's.
+type outbox struct {
+	mu      sync.Mutex
+	waiting []wire.FromWorker
+	writing bool
+	filled  chan struct{}
+}
+
+func newOutbox() *outbox { return &outbox{filled: make(chan struct{}, 1)} }
+
+func (o *outbox) put(m wire.FromWorker) {
+	o.mu.Lock()
+	o.waiting = append(o.waiting, m)
+	o.mu.Unlock()
+	select {
+	case o.filled <- struct{}{}:
+	default:
+	}
+}
+
+// next returns the message to write now, or nil.
+func (o *outbox) next() wire.FromWorker {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.waiting) == 0 {
+		return nil
+	}
+	m := o.waiting[0]
+	o.waiting = o.waiting[1:]
+	o.writing = true
+	return m
+}
+
+func (o *outbox) written() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.writing = false
+}
+
+func (o *outbox) empty() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.waiting) == 0 && !o.writing
+}

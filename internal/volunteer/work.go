@@ -1,0 +1,192 @@
+package volunteer
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/countersign/countersign/internal/canon"
+	"github.com/countersign/countersign/internal/sandbox"
+	"github.com/countersign/countersign/internal/wire"
+	"github.com/countersign/countersign/release"
+)
+
+// task is a lease that is held.
+type task struct {
+	lease  *wire.Lease
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+
+	mu     sync.Mutex
+	last   wire.Progress
+	sentAt time.Time
+}
+
+func newTask(l *wire.Lease) *task {
+	t := &task{lease: l, last: wire.Progress{ID: l.ID}}
+	t.ctx, t.cancel = context.WithCancelCause(context.Background())
+	return t
+}
+
+// progress is how far the task is.
+func (t *task) progress() *wire.Progress {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	last := t.last
+	return &last
+}
+
+// note keeps how far the task is, and reports whether it is time to tell.
+func (t *task) note(change func(*wire.Progress)) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	change(&t.last)
+	if now := time.Now(); now.Sub(t.sentAt) >= wire.ProgressEvery {
+		t.sentAt = now
+		return true
+	}
+	return false
+}
+
+// report tells the hub how far a task is, at most once a second.
+func (v *Volunteer) report(t *task, change func(*wire.Progress)) {
+	if !t.note(change) {
+		return
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.send(t.progress())
+}
+
+// work does a task when a slot is free.
+func (v *Volunteer) work(t *task) {
+	select {
+	case <-v.slots:
+		defer func() { v.slots <- struct{}{} }()
+	case <-t.ctx.Done():
+		v.finish(t, v.giveBack(t, context.Cause(t.ctx)))
+		return
+	}
+	result, err := v.do(t)
+	if err != nil {
+		v.finish(t, v.giveBack(t, err))
+		return
+	}
+	v.finish(t, result)
+}
+
+// do verifies and runs a task, and countersigns what it came to.
+func (v *Volunteer) do(t *task) (*wire.Result, error) {
+	l := t.lease
+	r, module, err := v.verified(t.ctx, l)
+	if err != nil {
+		return nil, err
+	}
+	o, err := v.opt.Engine.Run(t.ctx, sandbox.Task{
+		SHA256: r.ModuleSHA256, Module: module, Input: l.Input, Seed: sandbox.Seed(l.Order, l.Task),
+		Limits:   limitsOf(r),
+		Deadline: time.Duration(r.Limits.Seconds) * time.Second,
+		Progress: func(permille int, text string, fuel uint64) {
+			v.report(t, func(p *wire.Progress) { p.Permille, p.Text, p.Fuel = uint32(permille), text, fuel })
+		},
+		Pace: v.pace(t),
+	})
+	switch {
+	case err != nil:
+		return nil, &canon.Error{Class: wire.CodeModuleInvalid, Msg: "module " + r.ModuleSHA256.Short(), Err: err}
+	case o.End == sandbox.Cancelled:
+		return nil, context.Cause(t.ctx)
+	case !o.End.Voted():
+		return nil, &endError{o}
+	}
+	if bad := v.opt.Misbehave; bad != nil && bad.Outcome != nil {
+		o = bad.Outcome(l, o)
+	}
+	return countersign(l, r, o, v)
+}
+
+func limitsOf(r *release.Release) sandbox.Limits {
+	return sandbox.Limits{Fuel: r.Limits.TaskFuel, MemoryPages: r.Limits.MemoryPages, OutputBytes: r.Limits.OutputBytes}
+}
+
+// verified fetches and verifies all that a lease names.
+func (v *Volunteer) verified(ctx context.Context, l *wire.Lease) (*release.Release, []byte, error) {
+	o, r, err := v.source.order(ctx, l.Order, v.opt.Now())
+	if err != nil {
+		return nil, nil, err
+	}
+	switch {
+	case o.ReleaseSHA256 != l.Release:
+		return nil, nil, canon.Fail("bounds", "the lease names release %s, its order %s", l.Release.Short(), o.ReleaseSHA256.Short())
+	case l.Task >= o.Tasks():
+		return nil, nil, canon.Fail("bounds", "task %d of an order with %d tasks", l.Task, o.Tasks())
+	case o.Input.Range != nil && string(o.Input.Range.RangeInput(l.Task)) != string(l.Input):
+		return nil, nil, canon.Fail(wire.CodeInput, "the input of task %d is not the order's", l.Task)
+	}
+	module, err := v.source.module(ctx, r)
+	return r, module, err
+}
+
+// countersign signs what a task came to.
+func countersign(l *wire.Lease, r *release.Release, o sandbox.Outcome, v *Volunteer) (*wire.Result, error) {
+	vote := wire.Vote{Type: wire.VoteType, Order: l.Order, Task: l.Task, Lane: l.Lane, Lease: l.ID,
+		Module: r.ModuleSHA256, Input: canon.Sum(l.Input),
+		End: wire.End(o.End), Code: o.Code, Fuel: o.Fuel, Output: canon.Sum(o.Output)}
+	sig, err := wire.SignVote(&vote, v.opt.Key)
+	if err != nil {
+		return nil, err
+	}
+	return &wire.Result{Token: l.Token, Vote: vote, Output: o.Output, Signature: sig}, nil
+}
+
+// endError is an outcome that nobody votes on.
+type endError struct{ sandbox.Outcome }
+
+func (e *endError) Error() string { return string(e.End) + ": " + e.Detail }
+
+// giveBack says why a lease comes back without a vote.
+func (v *Volunteer) giveBack(t *task, err error) *wire.Return {
+	r := &wire.Return{ID: t.lease.ID, Reason: wire.ReturnFault, Detail: printable(err.Error(), wire.MaxText)}
+	var end *endError
+	switch {
+	case errors.Is(err, errStopped):
+		r.Reason = wire.ReturnStopped
+	case errors.Is(err, errKilled):
+		r.Reason = wire.ReturnKilled
+	case errors.As(err, &end) && end.End == sandbox.Deadline:
+		r.Reason = wire.ReturnDeadline
+	case classOf(err) != "":
+		r.Reason, r.Check = wire.ReturnRefused, classOf(err)
+	}
+	v.log.Warn("lease returned", "order", t.lease.Order.Short(), "task", t.lease.Task, "reason", r.Reason, "check", r.Check, "detail", r.Detail)
+	return r
+}
+
+// pace leaves the rest of the processor to others, and tells the hub now and
+// then that the task goes on.
+func (v *Volunteer) pace(t *task) sandbox.Pace {
+	rest := time.Duration(100 - v.opt.Share)
+	return func(s sandbox.Slice) uint64 {
+		v.report(t, func(p *wire.Progress) { p.Fuel = s.Used })
+		if pause := s.Busy * rest / time.Duration(v.opt.Share); pause > 0 {
+			select {
+			case <-time.After(pause):
+			case <-t.ctx.Done():
+			}
+		}
+		return 0
+	}
+}
+
+// printable makes text fit for the wire.
+func printable(s string, most int) string {
+	s = strings.Map(func(r rune) rune {
+		if r < 0x20 || r > 0x7e {
+			return '?'
+		}
+		return r
+	}, s)
+	return s[:min(len(s), most)]
+}
