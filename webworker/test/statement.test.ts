@@ -82,6 +82,15 @@ test("a truncated or lengthened file is refused", async () => {
   }
 });
 
+test("a carriage return is refused, in comments too", async () => {
+  const c = good();
+  const text = Buffer.from(c.signature).toString("latin1");
+  for (const broken of [text.replace("\n", "\r\n"), text.replace("comment: ", "comment: \r"), text.replace(/\n$/, "\r\n")]) {
+    assert.notEqual(broken, text);
+    assert.equal(await classOf({ ...c, signature: Uint8Array.from(Buffer.from(broken, "latin1")) }), "signature_malformed");
+  }
+});
+
 test("no trusted keys: nothing opens", async () => {
   assert.equal(await classOf({ ...good(), keys: [] }), "signature_unknown_key");
 });

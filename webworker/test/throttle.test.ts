@@ -11,10 +11,13 @@ class Clock {
   slept = 0;
   readonly now = (): number => this.time;
   readonly sleep = (millis: number): Promise<void> => {
+    if (millis > 0) millis += this.late;
     this.time += millis;
     this.slept += millis;
     return Promise.resolve();
   };
+
+  constructor(private readonly late = 0) {}
 }
 
 async function runs(throttle: Throttle, clock: Clock, millis: number): Promise<string> {
@@ -22,9 +25,9 @@ async function runs(throttle: Throttle, clock: Clock, millis: number): Promise<s
   return throttle.slice(millis, 0);
 }
 
-test("a share is kept over slices of any length", async () => {
-  for (const share of [0.1, 0.25, 0.5, 0.9, 1]) {
-    const clock = new Clock();
+test("a share is kept over slices of any length, and with timers that are late", async () => {
+  for (const [share, late] of [[0.1, 0], [0.25, 0], [0.5, 0], [0.9, 0], [1, 0], [0.5, 4], [0.25, 4]] as const) {
+    const clock = new Clock(late);
     const t = new Throttle(true, clock, () => {});
     t.pace(share, false);
     t.begin(Infinity);
