@@ -1,0 +1,235 @@
+package hub
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/countersign/countersign/internal/wire"
+)
+
+func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
+
+// rejected expects an error message and the closing of the connection.
+func (w *worker) rejected(code string) {
+	w.t.Helper()
+	if e := await[*wire.Error](w); e.Code != code {
+		w.t.Errorf("error %s (%s), want %s", e.Code, e.Message, code)
+	}
+	if _, err := w.recv(); websocket.CloseStatus(err) != websocket.StatusPolicyViolation {
+		w.t.Errorf("closed with %v, want 1008", err)
+	}
+}
+
+func (w *worker) raw(typ websocket.MessageType, text string) {
+	w.t.Helper()
+	if err := w.conn.Write(testContext(w.t), typ, []byte(text)); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func TestJoinRefusals(t *testing.T) {
+	h := startHub(t, Options{})
+	w := h.connect(1, nil)
+	hello := *w.hello
+	hello.Nonce[0]++
+	w.send(wire.SignJoin(&hello, w.key, "test/1"))
+	w.rejected(wire.CodeJoinSignature)
+
+	w = h.connect(1, nil)
+	join := wire.SignJoin(w.hello, w.key, "test/1")
+	join.Worker = wire.Key{1}
+	w.send(join)
+	w.rejected(wire.CodeJoinSignature)
+
+	w = h.connect(1, nil)
+	w.send(&wire.Want{Leases: 1})
+	w.rejected(wire.CodeMessage)
+	if n := h.Status().Workers; n != 0 {
+		t.Errorf("%d workers have joined", n)
+	}
+}
+
+func TestJoinTimeout(t *testing.T) {
+	t.Parallel()
+	h := startHub(t, Options{})
+	w := h.connect(1, nil)
+	start := time.Now()
+	if _, err := w.recv(); err == nil {
+		t.Fatal("a message")
+	}
+	if d := time.Since(start); d < wire.JoinTimeout-time.Second || d > wire.JoinTimeout+5*time.Second {
+		t.Errorf("disconnected after %s", d)
+	}
+}
+
+func TestBadMessages(t *testing.T) {
+	h := startHub(t, Options{})
+	for name, f := range map[string]func(*worker){
+		"not JSON":   func(w *worker) { w.raw(websocket.MessageText, "want 3") },
+		"unknown":    func(w *worker) { w.raw(websocket.MessageText, `{"type":"steal"}`) },
+		"more":       func(w *worker) { w.raw(websocket.MessageText, `{"type":"want","leases":1,"please":true}`) },
+		"binary":     func(w *worker) { w.raw(websocket.MessageBinary, `{"type":"want","leases":1}`) },
+		"join again": func(w *worker) { w.send(wire.SignJoin(w.hello, w.key, "test/1")) },
+		"too many": func(w *worker) {
+			w.send(&wire.Want{Leases: 64})
+			w.raw(websocket.MessageText, `{"type":"want","leases":65}`)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := h.join(1)
+			w.t = t
+			f(w)
+			w.rejected(wire.CodeMessage)
+		})
+	}
+}
+
+func TestTooLongMessage(t *testing.T) {
+	h := startHub(t, Options{})
+	w := h.join(1)
+	go w.conn.Write(context.Background(), websocket.MessageText, []byte(strings.Repeat(" ", wire.MaxToHub+10)))
+	for {
+		if _, err := w.recv(); err != nil {
+			break
+		}
+	}
+	eventually(t, "the log says so", func() bool { return strings.Contains(h.log.String(), "code=message") })
+}
+
+func TestRate(t *testing.T) {
+	h := startHub(t, Options{})
+	w := h.join(1)
+	for range wire.MaxBurst + 50 {
+		if w.conn.Write(context.Background(), websocket.MessageText, []byte(`{"type":"want","leases":0}`)) != nil {
+			break
+		}
+	}
+	if e := await[*wire.Error](w); e.Code != wire.CodeRate {
+		t.Errorf("error %s", e.Code)
+	}
+}
+
+// TestSlowReader: a worker that reads nothing loses its connection, and the
+// hub no memory.
+func TestSlowReader(t *testing.T) {
+	h := startHub(t, Options{})
+	h.join(1)
+	kill := &wire.Kill{Scope: wire.KillAll, Reason: strings.Repeat("x", wire.MaxReason)}
+	eventually(t, "the slow worker is gone", func() bool {
+		h.mu.Lock()
+		for range 1000 {
+			h.broadcast(kill)
+		}
+		h.mu.Unlock()
+		return h.Status().Workers == 0
+	})
+	if !strings.Contains(h.log.String(), "code=slow") {
+		t.Error("the log says nothing")
+	}
+}
+
+func (h *testHub) dial(header http.Header, protocols ...string) (int, error) {
+	conn, res, err := websocket.Dial(testContext(h.t), h.url+wire.WorkPath, &websocket.DialOptions{Subprotocols: protocols, HTTPHeader: header})
+	if err == nil {
+		conn.CloseNow()
+	}
+	if res == nil {
+		return 0, err
+	}
+	return res.StatusCode, err
+}
+
+func TestOrigin(t *testing.T) {
+	h := startHub(t, Options{AllowOrigins: []string{"https://friend.example"}})
+	for origin, want := range map[string]int{
+		"":                            http.StatusSwitchingProtocols,
+		h.url:                         http.StatusSwitchingProtocols,
+		"https://friend.example":      http.StatusSwitchingProtocols,
+		"http://friend.example":       http.StatusForbidden,
+		"https://friend.example.evil": http.StatusForbidden,
+		"https://evil.example":        http.StatusForbidden,
+		"null":                        http.StatusForbidden,
+	} {
+		header := http.Header{}
+		if origin != "" {
+			header.Set("Origin", origin)
+		}
+		if got, _ := h.dial(header, wire.Subprotocol); got != want {
+			t.Errorf("origin %q: %d, want %d", origin, got, want)
+		}
+	}
+	if got, _ := h.dial(nil, "countersign.v2"); got != http.StatusBadRequest {
+		t.Errorf("another subprotocol: %d", got)
+	}
+	if got, _ := h.dial(nil); got != http.StatusBadRequest {
+		t.Errorf("no subprotocol: %d", got)
+	}
+}
+
+func TestConnectionLimits(t *testing.T) {
+	h := startHub(t, Options{MaxConnections: 3, MaxPerNetwork: 2, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
+	from := func(a string) http.Header { return http.Header{"X-Forwarded-For": {a}} }
+	a := h.connect(1, from("10.0.0.1"))
+	h.connect(2, from("10.0.0.2"))
+	if got, _ := h.dial(from("10.0.0.3"), wire.Subprotocol); got != http.StatusTooManyRequests {
+		t.Errorf("a third of one network: %d", got)
+	}
+	h.connect(3, from("10.0.1.1"))
+	if got, _ := h.dial(from("10.0.2.1"), wire.Subprotocol); got != http.StatusTooManyRequests {
+		t.Errorf("a fourth: %d", got)
+	}
+	a.conn.CloseNow()
+	eventually(t, "the place is free again", func() bool {
+		got, _ := h.dial(from("10.0.0.3"), wire.Subprotocol)
+		return got == http.StatusSwitchingProtocols
+	})
+}
+
+func TestClientAddress(t *testing.T) {
+	proxies := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+	for _, c := range []struct {
+		remote, forwarded, want string
+		proxies                 []netip.Prefix
+	}{
+		{"192.0.2.1:5", "", "192.0.2.1", nil},
+		{"192.0.2.1:5", "198.51.100.7", "192.0.2.1", nil},
+		{"192.0.2.1:5", "198.51.100.7", "192.0.2.1", proxies}, // not from a proxy
+		{"10.0.0.1:5", "198.51.100.7", "198.51.100.7", proxies},
+		{"10.0.0.1:5", "203.0.113.9, 198.51.100.7", "198.51.100.7", proxies}, // the left one anybody can write
+		{"10.0.0.1:5", "198.51.100.7, 10.9.9.9", "198.51.100.7", proxies},
+		{"10.0.0.1:5", "nonsense", "10.0.0.1", proxies},
+		{"10.0.0.1:5", "", "10.0.0.1", proxies},
+		{"[::ffff:10.0.0.1]:5", "2001:db8::1", "2001:db8::1", proxies},
+	} {
+		h := &Hub{opt: Options{TrustedProxies: c.proxies}}
+		r := httptest.NewRequest("GET", "/", nil)
+		r.RemoteAddr = c.remote
+		if c.forwarded != "" {
+			r.Header.Set("X-Forwarded-For", c.forwarded)
+		}
+		if got := h.client(r).String(); got != c.want {
+			t.Errorf("from %s for %q: %s, want %s", c.remote, c.forwarded, got, c.want)
+		}
+	}
+}
+
+// TestShutdown: workers are told, and their connections closed as going away.
+func TestShutdown(t *testing.T) {
+	h := startHub(t, Options{})
+	w := h.join(1)
+	go h.end()
+	if e := await[*wire.Error](w); e.Code != wire.CodeClosing {
+		t.Errorf("error %s", e.Code)
+	}
+	if _, err := w.recv(); websocket.CloseStatus(err) != websocket.StatusGoingAway {
+		t.Errorf("closed with %v, want 1001", err)
+	}
+	h.end()
+}
