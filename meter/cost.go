@@ -20,7 +20,7 @@ func cost(op wasm.Op) uint64 {
 	if int(op) < len(costs) {
 		return uint64(costs[op])
 	}
-	if op <= 0xfc07 { // saturating conversions
+	if op <= 0xfc0007 { // saturating conversions
 		return 2
 	}
 	return 16 // memory.init, data.drop, memory.copy, memory.fill

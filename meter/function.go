@@ -1,6 +1,8 @@
 package meter
 
 import (
+	"fmt"
+
 	"github.com/countersign/countersign/internal/wasm"
 )
 
@@ -33,7 +35,7 @@ type frame struct {
 // plan finds the metered blocks of a function: docs/spec/meter.md, "Blocks,
 // charges, checks".
 type plan struct {
-	imports int
+	imports uint32
 	edits   []edit
 	current int // index of the current block's charge, or -1: nothing runs here
 	frames  []frame
@@ -45,13 +47,12 @@ type plan struct {
 func (p *plan) function(m *wasm.Module, i int) error {
 	p.edits = p.edits[:0]
 	p.frames = append(p.frames[:0], frame{op: wasm.OpCall, live: true})
-	p.begin(m.Code[i].Start, true)
+	p.begin(m.Code[i].Offset, true)
 	p.charge(costEntry)
 	in := m.Instrs(i)
 	for v := (wasm.Instr{}); in.Next(&v); {
-		if err := p.step(&v); err != nil {
-			err.Func, err.Name = len(m.Imports)+i, m.Names.Funcs[uint32(len(m.Imports)+i)]
-			return err
+		if why := p.step(&v); why != "" {
+			return inFunction(m, i, v.Start, "%s", why)
 		}
 	}
 	return in.Err()
@@ -75,11 +76,12 @@ func (p *plan) charge(fuel uint64) {
 	}
 }
 
-func (p *plan) step(v *wasm.Instr) *wasm.Error {
+// step plans one instruction, or says why it cannot stand here.
+func (p *plan) step(v *wasm.Instr) string {
 	p.charge(cost(v.Op))
 	switch v.Op {
 	case wasm.OpBlock, wasm.OpLoop, wasm.OpIf:
-		p.open(v)
+		return p.open(v)
 	case wasm.OpElse:
 		return p.otherwise(v)
 	case wasm.OpEnd:
@@ -100,7 +102,7 @@ func (p *plan) step(v *wasm.Instr) *wasm.Error {
 	case wasm.OpReturn, wasm.OpUnreachable:
 		p.current = -1
 	case wasm.OpCall:
-		if int(v.A) < p.imports {
+		if v.A < p.imports {
 			p.charge(costHostCall)
 		} else {
 			p.edits = append(p.edits, edit{v.Start, v.End, editCall, uint64(v.A)})
@@ -112,7 +114,7 @@ func (p *plan) step(v *wasm.Instr) *wasm.Error {
 		p.edits = append(p.edits, edit{v.Start, v.Start, editBulk, 0})
 		p.bulk = true
 	}
-	return nil
+	return ""
 }
 
 func (p *plan) branch(label uint32) {
@@ -121,25 +123,28 @@ func (p *plan) branch(label uint32) {
 	}
 }
 
-func (p *plan) open(v *wasm.Instr) {
-	p.frames = append(p.frames, frame{op: v.Op, live: p.live()})
-	if !p.live() || v.Op == wasm.OpBlock {
-		return
+func (p *plan) open(v *wasm.Instr) string {
+	if len(p.frames) > maxNesting {
+		return fmt.Sprintf("blocks nested deeper than %d", maxNesting)
 	}
-	p.begin(v.End, v.Op == wasm.OpLoop)
+	p.frames = append(p.frames, frame{op: v.Op, live: p.live()})
+	if p.live() && v.Op != wasm.OpBlock {
+		p.begin(v.End, v.Op == wasm.OpLoop)
+	}
+	return ""
 }
 
-func (p *plan) otherwise(v *wasm.Instr) *wasm.Error {
+func (p *plan) otherwise(v *wasm.Instr) string {
 	f := &p.frames[len(p.frames)-1]
 	if f.op != wasm.OpIf {
-		return &wasm.Error{Offset: v.Start, Msg: "else without if"}
+		return "else without if"
 	}
 	f.op, f.thenLive = wasm.OpElse, p.live()
 	p.current = -1
 	if f.live {
 		p.begin(v.End, false)
 	}
-	return nil
+	return ""
 }
 
 // close ends a block: what follows begins a new metered block where paths join.

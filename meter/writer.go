@@ -1,8 +1,6 @@
 package meter
 
 import (
-	"maps"
-	"math"
 	"slices"
 
 	"github.com/countersign/countersign/internal/abi"
@@ -13,23 +11,21 @@ import (
 // one behind the imports, for countersign.refill; globals keep theirs.
 type writer struct {
 	m      *wasm.Module
-	pages  uint32
-	types  []wasm.FuncType // the source's, and those that are added
-	bodies [][]byte        // of the source's functions, rewritten
+	out    wasm.Module
 	plan   plan
+	code   []byte // of all functions, rewritten
 	report Report
 
-	imports  uint32 // of the source, and so the index of refill
-	fuel     uint32 // global
-	helpers  []helper
-	refillFn uint32 // index of $refill
-	bulkFn   uint32
-	growFn   uint32
+	pages   uint32
+	imports uint32 // of the source, and so the index of countersign.refill
+	fuel    uint32 // global
+	// Functions that are added; the later two only where they are called.
+	refillFn, bulkFn, growFn uint32
 }
 
 func newWriter(m *wasm.Module, pages uint32) *writer {
-	w := &writer{m: m, pages: pages, types: slices.Clone(m.Types), imports: uint32(len(m.Imports)), fuel: uint32(len(m.Globals))}
-	w.plan.imports = len(m.Imports)
+	w := &writer{m: m, out: *m, pages: pages, imports: uint32(len(m.Imports)), fuel: uint32(len(m.Globals))}
+	w.plan.imports = w.imports
 	first := uint32(m.NumFuncs()) + 1
 	w.refillFn, w.bulkFn, w.growFn = first, first+1, first+2
 	w.report = Report{SourceBytes: len(m.Data), Functions: len(m.Funcs), MemoryPages: pages, Imports: []string{}}
@@ -47,195 +43,112 @@ func (w *writer) index(f uint32) uint32 {
 	return f
 }
 
-// typeOf returns the index of a type, adding it if the module has none equal.
-func (w *writer) typeOf(t wasm.FuncType) uint32 {
-	if i := slices.IndexFunc(w.types, t.Equal); i >= 0 {
-		return uint32(i)
+// functions rewrites every function and adds the helpers.
+func (w *writer) functions() error {
+	w.out.Code = make([]wasm.Body, len(w.m.Code), len(w.m.Code)+addedFuncs)
+	total := 0
+	for i := range w.m.Code {
+		total += len(w.m.Code[i].Code)
 	}
-	w.types = append(w.types, t)
-	return uint32(len(w.types) - 1)
-}
-
-// code rewrites every function.
-func (w *writer) code() error {
+	w.code = make([]byte, 0, total+total/2)
 	for i := range w.m.Code {
 		if err := w.plan.function(w.m, i); err != nil {
 			return err
 		}
-		w.bodies = append(w.bodies, w.body(i))
+		start := len(w.code)
+		w.body(&w.m.Code[i])
+		code := w.code[start:len(w.code):len(w.code)]
+		if len(code) > wasm.MaxBody || len(w.code) > wasm.MaxModule {
+			return inFunction(w.m, i, w.m.Code[i].Offset, "the code grows to %d bytes, all functions to %d: the metered module would be too large", len(code), len(w.code))
+		}
+		w.out.Code[i] = wasm.Body{Locals: w.m.Code[i].Locals, Code: code}
 	}
+	w.out.Types = slices.Clone(w.m.Types)
+	w.out.Funcs = slices.Clone(w.m.Funcs)
 	w.addHelpers()
 	return nil
 }
 
 // body applies the plan's edits to a function.
-func (w *writer) body(i int) []byte {
-	b := &w.m.Code[i]
-	out := make([]byte, 0, (b.End-b.Start)*3/2+32)
-	out = appendU(out, uint64(len(b.Locals)))
-	for _, l := range b.Locals {
-		out = append(appendU(out, uint64(l.Count)), byte(l.Type))
+func (w *writer) body(b *wasm.Body) {
+	at := 0
+	for i := range w.plan.edits {
+		e := &w.plan.edits[i]
+		w.code = append(w.code, b.Code[at:e.at-b.Offset]...)
+		w.edit(e)
+		at = e.end - b.Offset
 	}
-	at := b.Start
-	for _, e := range w.plan.edits {
-		out = append(out, w.m.Data[at:e.at]...)
-		out = w.edit(out, e)
-		at = e.end
-	}
-	return append(out, w.m.Data[at:b.End]...)
+	w.code = append(w.code, b.Code[at:]...)
 }
 
-func (w *writer) edit(out []byte, e edit) []byte {
+func (w *writer) edit(e *edit) {
 	switch e.kind {
 	case editCharge:
-		if e.value == 0 {
-			return out
+		if e.value > 0 {
+			w.report.Charges++
+			w.code = w.charge(w.code, e.value)
 		}
-		w.report.Charges++
-		return w.charge(out, e.value)
 	case editCheck:
 		w.report.Charges++
 		w.report.Checks++
-		return w.check(w.charge(out, max(e.value, 1)))
+		w.code = w.check(w.charge(w.code, max(e.value, 1)))
 	case editCall:
-		return appendCall(out, w.index(uint32(e.value)))
+		w.code = appendCall(w.code, w.index(uint32(e.value)))
 	case editGrow:
 		w.report.Bulk++
-		return appendCall(out, w.growFn)
-	default: // editBulk
+		w.code = appendCall(w.code, w.growFn)
+	case editBulk:
 		w.report.Bulk++
-		return appendCall(out, w.bulkFn)
+		w.code = appendCall(w.code, w.bulkFn)
 	}
 }
 
-// Opcodes that are written.
-const (
-	opUnreachable, opLoop, opIf, opEnd, opBrIf, opReturn, opCall  = 0x00, 0x03, 0x04, 0x0b, 0x0d, 0x0f, 0x10
-	opLocalGet, opLocalTee, opGlobalGet, opGlobalSet              = 0x20, 0x22, 0x23, 0x24
-	opMemorySize, opMemoryGrow, opI32Const, opI64Const            = 0x3f, 0x40, 0x41, 0x42
-	opI32Eq, opI64LtS, opI64LeS, opI64GtU                         = 0x46, 0x53, 0x57, 0x56
-	opI64Add, opI64Sub, opI64Mul, opI32ShrU, opI64ExtendU, noType = 0x7c, 0x7d, 0x7e, 0x76, 0xad, 0x40
-)
-
-// charge appends $fuel -= cost.
-func (w *writer) charge(out []byte, cost uint64) []byte {
-	out = appendU(append(out, opGlobalGet), uint64(w.fuel))
-	out = appendS(append(out, opI64Const), int64(cost))
-	out = append(out, opI64Sub, opGlobalSet)
-	return appendU(out, uint64(w.fuel))
-}
-
-// check appends if ($fuel < 0) call $refill.
-func (w *writer) check(out []byte) []byte {
-	out = appendU(append(out, opGlobalGet), uint64(w.fuel))
-	out = append(out, opI64Const, 0, opI64LtS, opIf, noType)
-	return append(appendCall(out, w.refillFn), opEnd)
-}
-
-func appendCall(out []byte, f uint32) []byte { return appendU(append(out, opCall), uint64(f)) }
-
-func appendU(out []byte, v uint64) []byte {
-	for ; v >= 0x80; v >>= 7 {
-		out = append(out, byte(v)|0x80)
+// declare writes all but the functions: what is added, and what is renumbered.
+func (w *writer) declare() {
+	m, out := w.m, &w.out
+	out.Imports = append(slices.Clone(m.Imports), wasm.Import{Module: abi.Countersign, Name: abi.Refill, Type: w.typeOf(refillType)})
+	out.Memory = &wasm.Limits{Min: m.Memory.Min, Max: int64(w.pages)}
+	out.Globals = append(slices.Clone(m.Globals), wasm.Global{Type: wasm.I64, Mutable: true, Init: []byte{byte(wasm.OpI64Const), 0, opEnd}})
+	out.Exports = append(slices.Clone(m.Exports), wasm.Export{Name: abi.FuelGlobal, Kind: wasm.ExportGlobal, Index: w.fuel})
+	for i := range m.Exports {
+		if m.Exports[i].Kind == wasm.ExportFunc {
+			out.Exports[i].Index = w.index(m.Exports[i].Index)
+		}
 	}
-	return append(out, byte(v))
-}
-
-func appendS(out []byte, v int64) []byte {
-	for v < -64 || v > 63 {
-		out = append(out, byte(v)|0x80)
-		v >>= 7
+	out.Elems = slices.Clone(m.Elems)
+	for i := range out.Elems {
+		out.Elems[i].Funcs = slices.Clone(m.Elems[i].Funcs)
+		for j, f := range out.Elems[i].Funcs {
+			out.Elems[i].Funcs[j] = w.index(f)
+		}
 	}
-	return append(out, byte(v)&0x7f)
+	out.Names = w.names()
 }
 
-// helper is an added function.
-type helper struct {
-	name   string
-	typ    uint32
-	locals []byte // the declaration's bytes
-	code   []byte
-}
-
-// addHelpers adds $refill, and $bulk and $grow where they are called. Their
-// indices were given before the code was written, so all three are there or
-// none of the later ones: a module that needs $grow gets $bulk too.
-func (w *writer) addHelpers() {
-	w.typeOf(refillType)
-	w.helpers = append(w.helpers, helper{"countersign.refill", w.typeOf(wasm.FuncType{}), oneLocal(wasm.I64), w.refillCode()})
-	lengthType := wasm.FuncType{Params: []wasm.ValType{wasm.I32}, Results: []wasm.ValType{wasm.I32}}
-	if w.plan.bulk || w.plan.grows {
-		w.helpers = append(w.helpers, helper{"countersign.bulk", w.typeOf(lengthType), noLocals, w.bulkCode()})
+// typeOf returns the index of a type, adding it if the module has none equal.
+func (w *writer) typeOf(t wasm.FuncType) uint32 {
+	if i := slices.IndexFunc(w.out.Types, t.Equal); i >= 0 {
+		return uint32(i)
 	}
-	if w.plan.grows {
-		w.helpers = append(w.helpers, helper{"countersign.grow", w.typeOf(lengthType), noLocals, w.growCode()})
-	}
+	w.out.Types = append(w.out.Types, t)
+	return uint32(len(w.out.Types) - 1)
 }
 
-var (
-	refillType = wasm.FuncType{Params: []wasm.ValType{wasm.I64}, Results: []wasm.ValType{wasm.I64}}
-	noLocals   = []byte{0}
-)
-
-func oneLocal(t wasm.ValType) []byte { return []byte{1, 1, byte(t)} }
-
-// refillCode asks the host until the balance is not negative; a grant that is
-// not positive ends the run.
-func (w *writer) refillCode() []byte {
-	out := []byte{opLoop, noType}
-	out = appendU(append(out, opGlobalGet), uint64(w.fuel))
-	out = appendCall(out, w.imports)
-	out = append(out, opLocalTee, 0, opI64Const, 0, opI64LeS, opIf, noType, opUnreachable, opEnd)
-	out = appendU(append(out, opGlobalGet), uint64(w.fuel))
-	out = append(out, opLocalGet, 0, opI64Add, opGlobalSet)
-	out = appendU(out, uint64(w.fuel))
-	out = appendU(append(out, opGlobalGet), uint64(w.fuel))
-	return append(out, opI64Const, 0, opI64LtS, opBrIf, 0, opEnd, opEnd)
-}
-
-// bulkCode charges for a length in bytes, checks, and gives the length back.
-func (w *writer) bulkCode() []byte {
-	out := appendU([]byte{opGlobalGet}, uint64(w.fuel))
-	out = append(out, opLocalGet, 0, opI32Const, bulkShift, opI32ShrU, opI64ExtendU, opI64Sub, opGlobalSet)
-	out = w.check(appendU(out, uint64(w.fuel)))
-	return append(out, opLocalGet, 0, opEnd)
-}
-
-// growCode refuses what is over the maximum by itself; an engine that cannot
-// grow below the maximum leaves the mark of a host out of memory.
-func (w *writer) growCode() []byte {
-	out := []byte{opMemorySize, 0, opI64ExtendU, opLocalGet, 0, opI64ExtendU, opI64Add, opI64Const}
-	out = append(appendS(out, int64(w.pages)), opI64GtU, opIf, noType, opI32Const, 0x7f, opReturn, opEnd)
-	out = appendU(append(out, opGlobalGet), uint64(w.fuel))
-	out = append(out, opLocalGet, 0, opI64ExtendU, opI64Const)
-	out = append(appendS(out, costPage), opI64Mul, opI64Sub, opGlobalSet)
-	out = w.check(appendU(out, uint64(w.fuel)))
-	out = append(out, opLocalGet, 0, opMemoryGrow, 0, opLocalTee, 0, opI32Const, 0x7f, opI32Eq, opIf, noType, opI64Const)
-	out = appendU(append(appendS(out, math.MinInt64), opGlobalSet), uint64(w.fuel))
-	return append(out, opUnreachable, opEnd, opLocalGet, 0, opEnd)
-}
-
-// names renumbers the source's function names and adds the helpers'.
-func (w *writer) names() []byte {
+// names renumbers the source's function names and adds the helpers', in modules
+// that have any.
+func (w *writer) names() wasm.Names {
 	if len(w.m.Names.Funcs) == 0 && w.m.Names.Module == "" {
-		return nil
+		return wasm.Names{}
 	}
-	all := map[uint32]string{w.imports: abi.Countersign + "." + abi.Refill}
+	all := make(map[uint32]string, len(w.m.Names.Funcs)+addedFuncs)
 	for f, name := range w.m.Names.Funcs {
 		if uint64(f) < uint64(w.m.NumFuncs()) {
 			all[w.index(f)] = name
 		}
 	}
-	for i, h := range w.helpers {
-		all[w.refillFn+uint32(i)] = h.name
+	all[w.imports] = abi.Countersign + "." + abi.Refill
+	for i, name := range helperNames[:len(w.out.Funcs)-len(w.m.Funcs)] {
+		all[w.refillFn+uint32(i)] = name
 	}
-	sub := appendU(nil, uint64(len(all)))
-	for _, f := range slices.Sorted(maps.Keys(all)) {
-		sub = appendName(appendU(sub, uint64(f)), all[f])
-	}
-	out := appendName(nil, "name")
-	if w.m.Names.Module != "" {
-		out = appendSection(out, 0, appendName(nil, w.m.Names.Module))
-	}
-	return appendSection(out, 1, sub)
+	return wasm.Names{Module: w.m.Names.Module, Funcs: all}
 }

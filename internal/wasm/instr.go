@@ -2,7 +2,6 @@ package wasm
 
 // Instr is one instruction. What its immediates mean depends on the opcode:
 //
-//	block loop if    A is the block type's results, B its parameters (counts)
 //	br br_if         A is the label
 //	br_table         Labels, the default last
 //	call             A is the function index
@@ -13,7 +12,7 @@ package wasm
 type Instr struct {
 	Op         Op
 	Start, End int // in the file
-	A, B       uint32
+	A          uint32
 	Labels     []uint32 // valid until the next call of Next
 }
 
@@ -22,7 +21,6 @@ type Instr struct {
 type Instrs struct {
 	r      reader
 	m      *Module
-	body   *Body
 	fn     uint32
 	locals uint32
 	depth  int
@@ -32,7 +30,7 @@ type Instrs struct {
 // Instrs returns a reader of defined function i's code.
 func (m *Module) Instrs(i int) *Instrs {
 	b := &m.Code[i]
-	in := &Instrs{r: reader{data: m.Data, pos: b.Start, end: b.End}, m: m, body: b, fn: uint32(len(m.Imports) + i), depth: 1}
+	in := &Instrs{r: reader{data: m.Data, pos: b.Offset, end: b.Offset + len(b.Code)}, m: m, fn: uint32(len(m.Imports) + i), depth: 1}
 	in.locals = uint32(len(m.Types[m.Funcs[i]].Params))
 	for _, l := range b.Locals {
 		in.locals += l.Count
@@ -40,83 +38,81 @@ func (m *Module) Instrs(i int) *Instrs {
 	return in
 }
 
-// Depth is the number of open blocks after the last instruction, the function's
-// own included.
-func (in *Instrs) Depth() int { return in.depth }
-
 // Next reads the next instruction into v; false at the end or at an error.
 func (in *Instrs) Next(v *Instr) bool {
-	if in.r.err != nil || in.r.left() == 0 {
+	r := &in.r
+	if r.pos >= r.end {
 		return false
 	}
+	v.Start = r.pos
 	if in.depth == 0 {
-		in.fail(in.r.pos, "instructions after the end of the function")
+		r.fail(r.pos, "instructions after the end of the function")
 		return false
 	}
-	*v = Instr{Start: in.r.pos}
-	v.Op = Op(in.r.byte())
-	if v.Op == 0xfc {
-		sub := in.r.u32()
-		v.Op = 0xfc00 | Op(min(sub, 0xff))
+	v.Op = Op(r.byte())
+	if v.Op >= prefixGC && v.Op <= prefixAtomic {
+		v.Op = v.Op<<16 | Op(min(r.u32(), 0xffff))
 	}
-	in.immediates(v)
-	in.nest(v)
-	v.End = in.r.pos
-	return in.r.err == nil
+	in.immediates(v, v.Op.row())
+	v.End = r.pos
+	return r.err == nil
 }
 
 // Err is the first error, an *Error that names the function.
 func (in *Instrs) Err() error {
-	if in.r.err == nil && in.r.left() == 0 && in.depth != 0 {
-		in.fail(in.r.pos, "function body ends with %d open blocks", in.depth)
+	if in.r.err == nil && in.depth != 0 {
+		in.r.fail(in.r.pos, "function body ends with %d open blocks", in.depth)
 	}
 	if in.r.err == nil {
 		return nil
 	}
-	e := *in.r.err.(*Error)
-	e.Func, e.Name = int(in.fn), in.m.Names.Funcs[in.fn]
-	return &e
+	in.r.err.Func, in.r.err.Name = int(in.fn), in.m.Names.Funcs[in.fn]
+	return in.r.err
 }
 
-func (in *Instrs) fail(at int, format string, args ...any) { in.r.fail(at, format, args...) }
-
-// below checks an index against the size of its index space.
-func (in *Instrs) below(at int, what string, i uint32, n int) {
-	if in.r.err == nil && uint64(i) >= uint64(n) {
-		in.fail(at, "%s %d does not exist", what, i)
+// below reads an index of an index space of n.
+func (in *Instrs) below(v *Instr, what string, n int) uint32 {
+	i := in.r.u32()
+	if uint64(i) >= uint64(n) {
+		in.r.fail(v.Start, "%s %d does not exist", what, i)
 	}
+	return i
 }
 
-func (in *Instrs) immediates(v *Instr) {
-	r, at := &in.r, v.Start
-	switch v.Op.immediates() {
+func (in *Instrs) immediates(v *Instr, row *instruction) {
+	r := &in.r
+	switch row.imm {
+	case immNone:
+		if v.Op == OpEnd {
+			in.depth--
+		}
 	case immRefused:
-		in.fail(at, "%s are not accepted (opcode 0x%02x)", v.Op.Feature(), uint16(v.Op))
+		r.refuse(v.Start, row.feature, "%s", v.Op)
 	case immBlock:
-		in.blockType(v)
+		in.blockType()
+		in.depth++
 	case immLabel:
-		v.A = r.u32()
-		in.below(at, "label", v.A, in.depth)
-	case immTable:
+		v.A = in.below(v, "label", in.depth)
+	case immLabels:
 		in.brTable(v)
 	case immFunc:
-		v.A = r.u32()
-		in.below(at, "function", v.A, in.m.NumFuncs())
+		v.A = in.below(v, "function", in.m.NumFuncs())
 	case immIndirect:
-		in.indirect(v)
+		v.A = in.below(v, "type", len(in.m.Types))
+		if table := r.u32(); table != 0 || in.m.Table == nil {
+			r.fail(v.Start, "table %d does not exist", table)
+		}
 	case immLocal:
-		v.A = r.u32()
-		in.below(at, "local", v.A, int(in.locals))
+		v.A = in.below(v, "local", int(in.locals))
 	case immGlobal:
-		v.A = r.u32()
-		in.below(at, "global", v.A, len(in.m.Globals))
+		v.A = in.below(v, "global", len(in.m.Globals))
 		if r.err == nil && v.Op == OpGlobalSet && !in.m.Globals[v.A].Mutable {
-			in.fail(at, "global %d is not mutable", v.A)
+			r.fail(v.Start, "global %d is not mutable", v.A)
 		}
 	case immAccess:
-		in.access(v)
+		in.access(v, row)
 	case immMemory:
-		in.memory(at)
+		in.memory(v)
 	case immI32:
 		r.signed(32)
 	case immI64:
@@ -128,84 +124,67 @@ func (in *Instrs) immediates(v *Instr) {
 	case immInit, immSegment:
 		in.segment(v)
 	case immCopy:
-		in.memory(at)
-		in.memory(at)
-	case immNone:
+		in.memory(v)
+		in.memory(v)
 	}
 }
 
-func (in *Instrs) memory(at int) {
-	if b := in.r.byte(); in.r.err == nil && (b != 0 || in.m.Memory == nil) {
-		in.fail(at, "memory %d does not exist", b)
+func (in *Instrs) memory(v *Instr) {
+	if b := in.r.byte(); b != 0 || in.m.Memory == nil {
+		in.r.fail(v.Start, "memory %d does not exist", b)
 	}
 }
 
 func (in *Instrs) segment(v *Instr) {
-	v.A = in.r.u32()
-	in.below(v.Start, "data segment", v.A, len(in.m.Segs))
-	if in.r.err == nil && !in.m.HasDataCount {
-		in.fail(v.Start, "a data segment is named without a data count section")
+	v.A = in.below(v, "data segment", len(in.m.Segs))
+	if !in.m.HasDataCount {
+		in.r.fail(v.Start, "data segment %d is named without a data count section", v.A)
 	}
 	if v.Op == OpMemoryInit {
-		in.memory(v.Start)
+		in.memory(v)
 	}
 }
 
-func (in *Instrs) access(v *Instr) {
+// access reads the alignment and offset of a load or store. Bit 6 of the
+// alignment announces a memory index.
+func (in *Instrs) access(v *Instr, row *instruction) {
 	align := in.r.u32()
+	switch {
+	case align >= 64 && align < 128:
+		in.r.refuse(v.Start, MultiMemory, "%s with a memory index", row.name)
+	case align > uint32(row.align):
+		in.r.fail(v.Start, "%s with alignment 2^%d, at most 2^%d allowed", row.name, align, row.align)
+	case in.m.Memory == nil:
+		in.r.fail(v.Start, "memory 0 does not exist")
+	}
 	in.r.u32()
-	if in.r.err == nil && (align > uint32(widths[v.Op-firstAccess]) || in.m.Memory == nil) {
-		in.fail(v.Start, "memory access with alignment 2^%d, or without a memory", align)
-	}
-}
-
-func (in *Instrs) indirect(v *Instr) {
-	v.A = in.r.u32()
-	in.below(v.Start, "type", v.A, len(in.m.Types))
-	if table := in.r.u32(); in.r.err == nil && (table != 0 || in.m.Table == nil) {
-		in.fail(v.Start, "table %d does not exist", table)
-	}
 }
 
 func (in *Instrs) brTable(v *Instr) {
 	n := in.r.count("labels", MaxBrTable)
 	in.labels = in.labels[:0]
 	for range n + 1 {
-		l := in.r.u32()
-		in.below(v.Start, "label", l, in.depth)
-		in.labels = append(in.labels, l)
+		in.labels = append(in.labels, in.below(v, "label", in.depth))
+		if in.r.err != nil {
+			return
+		}
 	}
 	v.Labels = in.labels
 }
 
-func (in *Instrs) blockType(v *Instr) {
-	at := in.r.pos
-	switch b := in.r.byte(); ValType(b) {
-	case 0x40:
-	case I32, I64, F32, F64:
-		v.A = 1
-	case V128:
-		in.fail(at, "SIMD are not accepted (type v128)")
+func (in *Instrs) blockType() {
+	r, at := &in.r, in.r.pos
+	switch b := r.byte(); ValType(b) {
+	case 0x40, I32, I64, F32, F64:
+	case V128, FuncRef, ExternRef:
+		refuseType(r, at, ValType(b))
 	default:
-		in.r.pos = at
-		t := in.r.signed(33)
-		if in.r.err == nil && (t < 0 || t >= int64(len(in.m.Types))) {
-			in.fail(at, "block type %d does not exist", t)
+		if r.err != nil {
 			return
 		}
-		if in.r.err == nil {
-			v.A, v.B = uint32(len(in.m.Types[t].Results)), uint32(len(in.m.Types[t].Params))
+		r.pos = at
+		if t := r.signed(33); t < 0 || t >= int64(len(in.m.Types)) {
+			r.fail(at, "block type %d does not exist", t)
 		}
-	}
-}
-
-func (in *Instrs) nest(v *Instr) {
-	switch v.Op {
-	case OpBlock, OpLoop, OpIf:
-		if in.depth++; in.depth > MaxNesting {
-			in.fail(v.Start, "blocks nested deeper than %d", MaxNesting)
-		}
-	case OpEnd:
-		in.depth--
 	}
 }

@@ -1,7 +1,13 @@
 package wasm
 
-// Op is an opcode; those behind the prefix 0xfc are 0xfc00 plus their number.
-type Op uint16
+import (
+	"fmt"
+	"strings"
+)
+
+// Op is an opcode. Those behind a prefix are the prefix shifted left by 16 bits
+// plus their number, of which 0xffff stands for all that is larger.
+type Op uint32
 
 // Opcodes that the metering pass treats by name.
 const (
@@ -31,10 +37,18 @@ const (
 	OpI64Const     Op = 0x42
 	OpF32Const     Op = 0x43
 	OpF64Const     Op = 0x44
-	OpMemoryInit   Op = 0xfc08
-	OpDataDrop     Op = 0xfc09
-	OpMemoryCopy   Op = 0xfc0a
-	OpMemoryFill   Op = 0xfc0b
+	OpMemoryInit   Op = 0xfc0008
+	OpDataDrop     Op = 0xfc0009
+	OpMemoryCopy   Op = 0xfc000a
+	OpMemoryFill   Op = 0xfc000b
+)
+
+// Prefixes of longer opcodes.
+const (
+	prefixGC     Op = 0xfb
+	prefixMisc   Op = 0xfc
+	prefixVector Op = 0xfd
+	prefixAtomic Op = 0xfe
 )
 
 // immediates is what follows an opcode.
@@ -45,7 +59,7 @@ const (
 	immNone
 	immBlock
 	immLabel
-	immTable
+	immLabels
 	immFunc
 	immIndirect
 	immLocal
@@ -61,66 +75,150 @@ const (
 	immCopy // two memories
 )
 
-// plain has the immediates of the opcodes of one byte.
-var plain = [256]immediates{
-	0x00: immNone, 0x01: immNone, 0x02: immBlock, 0x03: immBlock, 0x04: immBlock, 0x05: immNone, 0x0b: immNone,
-	0x0c: immLabel, 0x0d: immLabel, 0x0e: immTable, 0x0f: immNone, 0x10: immFunc, 0x11: immIndirect, 0x1a: immNone, 0x1b: immNone,
-	0x20: immLocal, 0x21: immLocal, 0x22: immLocal, 0x23: immGlobal, 0x24: immGlobal,
-	0x3f: immMemory, 0x40: immMemory, 0x41: immI32, 0x42: immI64, 0x43: immF32, 0x44: immF64,
+// instruction is a row of the opcode table. A refused one names its feature.
+type instruction struct {
+	name    string
+	imm     immediates
+	align   uint8 // of an access: log2 of the bytes that it moves
+	feature Feature
 }
 
-// widths has log2 of the bytes that each access from 0x28 on moves: its
-// alignment may not be larger.
-var widths = [...]byte{
-	2, 3, 2, 3, 0, 0, 1, 1, 0, 0, 1, 1, 2, 2, // loads 0x28 to 0x35
-	2, 3, 2, 3, 0, 1, 0, 1, 2, // stores 0x36 to 0x3e
-}
+var (
+	plain = plainTable() // opcodes of one byte
+	misc  = miscTable()  // behind the prefix 0xfc
+)
 
-const firstAccess = 0x28
-
-func (op Op) immediates() immediates {
-	switch {
-	case op < firstAccess:
-		return plain[op]
-	case op < firstAccess+Op(len(widths)):
-		return immAccess
-	case op < 0x45:
-		return plain[op]
-	case op <= 0xc4: // comparisons, arithmetic, conversions, sign extension
-		return immNone
-	case op >= 0xfc00 && op <= 0xfc07: // saturating conversions
-		return immNone
-	case op == OpMemoryInit:
-		return immInit
-	case op == OpDataDrop:
-		return immSegment
-	case op == OpMemoryCopy:
-		return immCopy
-	case op == OpMemoryFill:
-		return immMemory
+// rows fills the table from opcode first on with names, separated by spaces.
+func rows(table []instruction, first int, imm immediates, feature Feature, names string) {
+	for i, name := range strings.Fields(names) {
+		table[first+i] = instruction{name: name, imm: imm, feature: feature}
 	}
-	return immRefused
 }
 
-// Feature names what a refused opcode belongs to.
-func (op Op) Feature() string {
-	switch {
-	case op >= 0x06 && op <= 0x0a, op == 0x18, op == 0x19, op == 0x1f:
-		return "exceptions"
-	case op == 0x12, op == 0x13:
-		return "tail calls"
-	case op == 0x14, op == 0x15, op >= 0xd3 && op <= 0xd6:
-		return "typed function references"
-	case op == 0x1c, op == 0x25, op == 0x26, op >= 0xd0 && op <= 0xd2:
-		return "reference types"
-	case op == 0xfb:
-		return "GC"
-	case op == 0xfd:
-		return "SIMD"
-	case op == 0xfe:
-		return "threads"
-	case op >= 0xfc0c && op <= 0xfc11:
-		return "bulk table operations"
-	}
-	return "unknown instructions"
+// refused fills rows that only say what they belong to.
+func refused(table []instruction, first int, feature Feature, names string) {
+	rows(table, first, immRefused, feature, names)
 }
+
+func plainTable() (t [256]instruction) {
+	for i := range t {
+		t[i].feature = UnknownInstr
+	}
+	all := t[:]
+	rows(all, 0x00, immNone, "", "unreachable nop")
+	rows(all, 0x02, immBlock, "", "block loop if")
+	rows(all, 0x05, immNone, "", "else")
+	refused(all, 0x06, Exceptions, "try catch throw rethrow throw_ref")
+	rows(all, 0x0b, immNone, "", "end")
+	rows(all, 0x0c, immLabel, "", "br br_if")
+	rows(all, 0x0e, immLabels, "", "br_table")
+	rows(all, 0x0f, immNone, "", "return")
+	rows(all, 0x10, immFunc, "", "call")
+	rows(all, 0x11, immIndirect, "", "call_indirect")
+	refused(all, 0x12, TailCalls, "return_call return_call_indirect")
+	refused(all, 0x14, FuncRefs, "call_ref return_call_ref")
+	refused(all, 0x18, Exceptions, "delegate catch_all")
+	rows(all, 0x1a, immNone, "", "drop select")
+	refused(all, 0x1c, RefTypes, "select_t")
+	refused(all, 0x1f, Exceptions, "try_table")
+	rows(all, 0x20, immLocal, "", "local.get local.set local.tee")
+	rows(all, 0x23, immGlobal, "", "global.get global.set")
+	refused(all, 0x25, RefTypes, "table.get table.set")
+	accesses(all)
+	rows(all, 0x3f, immMemory, "", "memory.size memory.grow")
+	rows(all, 0x41, immI32, "", "i32.const")
+	rows(all, 0x42, immI64, "", "i64.const")
+	rows(all, 0x43, immF32, "", "f32.const")
+	rows(all, 0x44, immF64, "", "f64.const")
+	numeric(all)
+	refused(all, 0xd0, RefTypes, "ref.null ref.is_null ref.func")
+	refused(all, 0xd3, GC, "ref.eq")
+	refused(all, 0xd4, FuncRefs, "ref.as_non_null br_on_null br_on_non_null")
+	return t
+}
+
+func accesses(all []instruction) {
+	rows(all, 0x28, immAccess, "", `i32.load i64.load f32.load f64.load
+		i32.load8_s i32.load8_u i32.load16_s i32.load16_u
+		i64.load8_s i64.load8_u i64.load16_s i64.load16_u i64.load32_s i64.load32_u
+		i32.store i64.store f32.store f64.store i32.store8 i32.store16 i64.store8 i64.store16 i64.store32`)
+	for i, log2 := range []uint8{2, 3, 2, 3, 0, 0, 1, 1, 0, 0, 1, 1, 2, 2, 2, 3, 2, 3, 0, 1, 0, 1, 2} {
+		all[0x28+i].align = log2
+	}
+}
+
+func numeric(all []instruction) {
+	const compareInt = " eqz eq ne lt_s lt_u gt_s gt_u le_s le_u ge_s ge_u"
+	const compareFloat = " eq ne lt gt le ge"
+	const int = " clz ctz popcnt add sub mul div_s div_u rem_s rem_u and or xor shl shr_s shr_u rotl rotr"
+	const float = " abs neg ceil floor trunc nearest sqrt add sub mul div min max copysign"
+	of := func(typ, names string) string { return strings.ReplaceAll(names, " ", " "+typ+".") }
+	rows(all, 0x45, immNone, "", of("i32", compareInt)+of("i64", compareInt)+of("f32", compareFloat)+of("f64", compareFloat)+
+		of("i32", int)+of("i64", int)+of("f32", float)+of("f64", float)+
+		of("i32", " wrap_i64 trunc_f32_s trunc_f32_u trunc_f64_s trunc_f64_u")+
+		of("i64", " extend_i32_s extend_i32_u trunc_f32_s trunc_f32_u trunc_f64_s trunc_f64_u")+
+		of("f32", " convert_i32_s convert_i32_u convert_i64_s convert_i64_u demote_f64")+
+		of("f64", " convert_i32_s convert_i32_u convert_i64_s convert_i64_u promote_f32")+
+		" i32.reinterpret_f32 i64.reinterpret_f64 f32.reinterpret_i32 f64.reinterpret_i64"+
+		of("i32", " extend8_s extend16_s")+of("i64", " extend8_s extend16_s extend32_s"))
+}
+
+func miscTable() (t [18]instruction) {
+	all := t[:]
+	rows(all, 0x00, immNone, "", `i32.trunc_sat_f32_s i32.trunc_sat_f32_u i32.trunc_sat_f64_s i32.trunc_sat_f64_u
+		i64.trunc_sat_f32_s i64.trunc_sat_f32_u i64.trunc_sat_f64_s i64.trunc_sat_f64_u`)
+	rows(all, 0x08, immInit, "", "memory.init")
+	rows(all, 0x09, immSegment, "", "data.drop")
+	rows(all, 0x0a, immCopy, "", "memory.copy")
+	rows(all, 0x0b, immMemory, "", "memory.fill")
+	refused(all, 0x0c, TableOps, "table.init elem.drop table.copy table.grow table.size table.fill")
+	return t
+}
+
+// The rows of what is behind a prefix without a table.
+var (
+	rowGC      = instruction{feature: GC}
+	rowSIMD    = instruction{feature: SIMD}
+	rowRelaxed = instruction{feature: RelaxedSIMD}
+	rowThreads = instruction{feature: Threads}
+	rowUnknown = instruction{feature: UnknownInstr}
+)
+
+func (op Op) row() *instruction {
+	if op < Op(len(plain)) {
+		return &plain[op]
+	}
+	number := op & 0xffff
+	switch prefix := op >> 16; {
+	case prefix == prefixMisc && number < Op(len(misc)):
+		return &misc[number]
+	case prefix == prefixGC:
+		return &rowGC
+	case prefix == prefixVector && number >= 0x100:
+		return &rowRelaxed
+	case prefix == prefixVector:
+		return &rowSIMD
+	case prefix == prefixAtomic:
+		return &rowThreads
+	}
+	return &rowUnknown
+}
+
+// Accepted tells whether modules may use the instruction.
+func (op Op) Accepted() bool { return op.row().imm != immRefused }
+
+// String is the instruction's name in the text format, where it is known, and
+// the opcode.
+func (op Op) String() string {
+	code := fmt.Sprintf("opcode 0x%02x", uint32(op))
+	if op > 0xff {
+		code = fmt.Sprintf("opcode 0x%02x 0x%02x", uint32(op>>16), uint32(op&0xffff))
+	}
+	if name := op.row().name; name != "" {
+		return name + ", " + code
+	}
+	return code
+}
+
+// Name is the instruction's name in the text format, or "".
+func (op Op) Name() string { return op.row().name }

@@ -1,8 +1,3 @@
-// Package wasm decodes WebAssembly modules as the metering pass needs them
-// (WebAssembly core specification 2.0, chapter 5), strictly: every count is
-// checked against what is left of the file and against a limit before anything
-// is allocated, so a hostile module costs time and memory in proportion to its
-// size.
 package wasm
 
 import (
@@ -10,38 +5,27 @@ import (
 	"unicode/utf8"
 )
 
-// Error says what is wrong with a module, and where.
-type Error struct {
-	Offset int    // in bytes of the file
-	Func   int    // function index, or -1
-	Name   string // of the function, where the module has one
-	Msg    string
-}
-
-func (e *Error) Error() string {
-	at := fmt.Sprintf("at offset 0x%x", e.Offset)
-	switch {
-	case e.Func >= 0 && e.Name != "":
-		return fmt.Sprintf("%s, in function %d (%s) %s", e.Msg, e.Func, e.Name, at)
-	case e.Func >= 0:
-		return fmt.Sprintf("%s, in function %d %s", e.Msg, e.Func, at)
-	}
-	return e.Msg + ", " + at
-}
-
 // reader reads a part of a file; the first error sticks, and all reads after it
 // return zero values, so that decoders need no check after every read.
 type reader struct {
 	data []byte // the whole file
 	pos  int
 	end  int
-	err  error
+	err  *Error
 }
 
 func (r *reader) fail(at int, format string, args ...any) {
 	if r.err == nil {
 		r.err = &Error{Offset: at, Func: -1, Msg: fmt.Sprintf(format, args...)}
 		r.pos = r.end
+	}
+}
+
+// refuse fails for a feature, of which detail is the part that was met.
+func (r *reader) refuse(at int, f Feature, detail string, args ...any) {
+	if r.err == nil {
+		r.fail(at, "not accepted: %s (%s)", f, fmt.Sprintf(detail, args...))
+		r.err.Feature = f
 	}
 }
 
@@ -62,7 +46,7 @@ func (r *reader) bytes(n uint32) []byte {
 		return nil
 	}
 	r.pos += int(n)
-	return r.data[r.pos-int(n) : r.pos]
+	return r.data[r.pos-int(n) : r.pos : r.pos]
 }
 
 // unsigned reads an unsigned LEB128 integer of at most bits bits, in at most
@@ -112,7 +96,14 @@ func (r *reader) signed(bits uint) int64 {
 	}
 }
 
-func (r *reader) u32() uint32 { return uint32(r.unsigned(32)) }
+// u32 is most of what a module consists of, and mostly one byte long.
+func (r *reader) u32() uint32 {
+	if r.pos < r.end && r.data[r.pos] < 0x80 {
+		r.pos++
+		return uint32(r.data[r.pos-1])
+	}
+	return uint32(r.unsigned(32))
+}
 
 // count reads the length of a vector whose elements take at least one byte.
 func (r *reader) count(what string, limit int) int {
@@ -129,13 +120,11 @@ func (r *reader) count(what string, limit int) int {
 	return int(n)
 }
 
-const maxName = 1024
-
 func (r *reader) name() string {
 	start := r.pos
 	n := r.u32()
-	if n > maxName {
-		r.fail(start, "name of %d bytes, at most %d allowed", n, maxName)
+	if n > MaxName {
+		r.fail(start, "name of %d bytes, at most %d allowed", n, MaxName)
 		return ""
 	}
 	b := r.bytes(n)

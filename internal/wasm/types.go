@@ -57,7 +57,8 @@ func list(v []ValType) string {
 	return s + ")"
 }
 
-// Limits on what a module may declare.
+// Limits on what a module may declare. A metered module has to keep them too,
+// so a source may have less where the metering pass adds something.
 const (
 	MaxModule    = 16 << 20
 	MaxTypes     = 65536
@@ -69,19 +70,20 @@ const (
 	MaxTable     = 1 << 20
 	MaxPages     = 65536
 	MaxLocals    = 50000
-	MaxNesting   = 1000
-	MaxBody      = 1 << 20
+	MaxBody      = 7654321 // V8's
 	MaxBrTable   = 65536
 	MaxSignature = 1000 // parameters, and results
+	MaxName      = 1024
 )
 
-// Module is a decoded module. Function bodies and data stay bytes of the file.
+// Module is a module. Function bodies and data stay bytes of the file that was
+// decoded, and must not be changed.
 type Module struct {
-	Data    []byte // the file
+	Data    []byte // the file that was decoded
 	Types   []FuncType
 	Imports []Import
 	Funcs   []uint32 // type index of every defined function
-	Table   *Limits
+	Table   *Limits  // of funcref
 	Memory  *Limits
 	Globals []Global
 	Exports []Export
@@ -135,15 +137,16 @@ type Export struct {
 
 // Elem is an active element segment of table 0.
 type Elem struct {
-	Expr  []byte // its place, a constant expression with its end
-	Funcs []uint32
+	Expr   []byte // its place, a constant expression with its end
+	Funcs  []uint32
+	Offset int // in the file
 }
 
 // Body is the code of one defined function.
 type Body struct {
 	Locals []Local
-	Start  int // of the first instruction, in the file
-	End    int // after the last, which is end
+	Code   []byte // instructions, the last of which is end
+	Offset int    // of the first instruction in the file
 }
 
 // Local is a run of locals of one type.
@@ -156,12 +159,6 @@ type Local struct {
 type Segment struct {
 	Expr []byte
 	Data []byte
-}
-
-// Names of the name section, where it is well formed.
-type Names struct {
-	Module string
-	Funcs  map[uint32]string
 }
 
 // FuncType returns the type of a function by its index; imports come first.
