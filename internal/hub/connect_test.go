@@ -103,16 +103,20 @@ func TestTooLongMessage(t *testing.T) {
 	eventually(t, "the log says so", func() bool { return strings.Contains(h.log.String(), "code=message") })
 }
 
+// TestRate: after its burst, a worker is heard 50 times a second.
 func TestRate(t *testing.T) {
-	h := startHub(t, Options{})
+	t.Parallel()
+	h := startHub(t, Options{UnsafeOneNetwork: true})
+	h.submit(h.rangeOrder(1), "")
 	w := h.join(1)
-	for range wire.MaxBurst + 50 {
-		if w.conn.Write(context.Background(), websocket.MessageText, []byte(`{"type":"want","leases":0}`)) != nil {
-			break
-		}
+	start := time.Now()
+	const more = 100
+	for range wire.MaxBurst + more {
+		w.send(&wire.Want{})
 	}
-	if e := await[*wire.Error](w); e.Code != wire.CodeRate {
-		t.Errorf("error %s", e.Code)
+	w.want(1)
+	if d, least := time.Since(start), more*time.Second/wire.MaxRate; d < least*9/10 || d > 5*least {
+		t.Errorf("%d messages over the burst were taken in %s, at %d a second that is %s", more, d, wire.MaxRate, least)
 	}
 }
 

@@ -141,8 +141,9 @@ func (s *session) read(ctx context.Context) (wire.FromWorker, error) {
 	if typ != websocket.MessageText {
 		return nil, refusal(wire.CodeMessage, "message: binary; messages are text")
 	}
-	if !s.limiter.Allow() {
-		return nil, refusal(wire.CodeRate, "more than %d messages a second", wire.MaxRate)
+	// A worker that sends too fast waits: its messages stay in its socket.
+	if err := s.limiter.Wait(ctx); err != nil {
+		return nil, err
 	}
 	return wire.DecodeFromWorker(data)
 }

@@ -7,7 +7,6 @@ const (
 	CodeMessage       = "message"        // not a message of this protocol
 	CodeJoinSignature = "join_signature" // the worker's key is not proved
 	CodeJoinTimeout   = "join_timeout"
-	CodeRate          = "rate"        // too many messages
 	CodeSlow          = "slow"        // the worker does not read
 	CodeConnections   = "connections" // too many connections
 	CodeClosing       = "closing"     // the hub shuts down
@@ -57,7 +56,6 @@ var statuses = map[string]int{
 	CodeMessage:       http.StatusBadRequest,
 	CodeJoinSignature: http.StatusForbidden,
 	CodeJoinTimeout:   http.StatusRequestTimeout,
-	CodeRate:          http.StatusTooManyRequests,
 	CodeSlow:          http.StatusRequestTimeout,
 	CodeConnections:   http.StatusTooManyRequests,
 	CodeClosing:       http.StatusServiceUnavailable,

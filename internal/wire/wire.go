@@ -19,8 +19,8 @@ const (
 
 	MaxToHub     = 2 << 20 // bytes of one message
 	MaxToWorker  = 1 << 20
-	MaxRate      = 50 // messages a second to the hub
-	MaxBurst     = 200
+	MaxRate      = 50  // messages a second that a hub takes of a worker
+	MaxBurst     = 200 // that it takes at once
 	MaxWant      = 64
 	MaxInput     = 65536   // bytes of one task's input
 	MaxOutput    = 1 << 20 // bytes of one task's output

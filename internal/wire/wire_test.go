@@ -46,7 +46,7 @@ func samples(t testing.TB) []Message {
 		&Ack{ID: testID, Verdict: Pending},
 		&Refused{ID: testID, Code: CodeVoteMismatch, Message: `the "input" differs \ from the task's`},
 		&Kill{Scope: KillAll, Reason: "operator"}, &Kill{Scope: KillOrder, Target: d.String()},
-		&Error{Code: CodeRate, Message: "too many messages"},
+		&Error{Code: CodeSlow, Message: "messages pile up"},
 		SignJoin(testHello(), testWorker, "test/1"), &Want{Leases: 4},
 		&Progress{ID: testID, Permille: 1000, Text: "halfway", Fuel: canon.MaxInteger},
 		testResult(t),
