@@ -1,16 +1,19 @@
 // The real programs: signer, hub and verifysim, built from this tree.
 
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Visitor } from "./browser.ts";
 import { root } from "./paths.ts";
 
-const bin = join(root, "bin");
+
+
+const bin = process.env["COUNTERSIGN_BIN"] ?? join(root, "bin");
 const password = "correct horse battery staple";
 
 /** Runs a program to its end and returns what it printed. */
-function run(cwd: string, program: string, ...args: string[]): string {
+export function run(cwd: string, program: string, ...args: string[]): string {
   const done = spawnSync(join(bin, program), args, {
     cwd,
     encoding: "utf8",
@@ -53,6 +56,7 @@ export class Desk {
 
   /** Signs a release of a payload and returns the statement's file name. */
   release(key: string, name: string, payload: Payload, ...more: string[]): string {
+    if (more.includes("--dir")) mkdirSync(this.path(more[more.indexOf("--dir") + 1]!), { recursive: true });
     this.signer(
       "release", "-k", `${key}.key`, "--name", name, "--purpose", payload.purpose, "--source", payload.source, "--module", payload.module,
       "--memory-pages", "16", "--task-fuel", "9000000000000000", ...more,
@@ -112,4 +116,12 @@ export class Running {
     await ended;
     clearTimeout(timer);
   }
+}
+
+/** Takes a picture: for the documentation when asked to, otherwise only to see that it can be taken. */
+export async function shots(v: Visitor, name: string): Promise<void> {
+  const folder = process.env["COUNTERSIGN_PICTURES"];
+  if (folder === undefined) return void (await v.page.screenshot());
+  mkdirSync(folder, { recursive: true });
+  await v.page.screenshot({ path: join(folder, `${name}.png`) });
 }
