@@ -131,6 +131,9 @@ func (r *remote) dial() (*client.Client, error) {
 			return nil, fmt.Errorf("reading the token: %w", err)
 		}
 		token = strings.TrimSpace(string(data))
+		if strings.Count(token, ".") != 2 || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			return nil, fmt.Errorf("reading the token: %s has no token, as hub token prints it", r.tokenFile)
+		}
 	}
 	return client.New(r.hub, token)
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/countersign/countersign/internal/hub"
+	"github.com/countersign/countersign/policy"
 )
 
 const maxPolicy = 64 << 10
@@ -97,6 +98,10 @@ func (f *serveFlags) options(stderr io.Writer) (opt hub.Options, err error) {
 	opt = hub.Options{Data: f.data, Title: f.title, Origin: f.origin, AllowOrigins: f.allowOrigins,
 		MaxConnections: f.maxConnections, MaxPerNetwork: f.maxNetwork, UnsafeOneNetwork: f.oneNetwork}
 	if opt.Policy, err = readCapped(f.policy, maxPolicy); err != nil {
+		return opt, fmt.Errorf("reading the policy: %w", err)
+	}
+	// The hub parses it too; this is to fail before anything is opened.
+	if _, err := policy.Parse(opt.Policy); err != nil {
 		return opt, fmt.Errorf("reading the policy: %w", err)
 	}
 	for _, o := range append([]string{f.origin}, f.allowOrigins...) {
