@@ -31,7 +31,7 @@ func configure(flags *pflag.FlagSet, env func(string) (string, bool), file strin
 		if f.Changed || f.Name == "config" || f.Name == "help" || failed != nil {
 			return
 		}
-		if text, ok := env(envPrefix + strings.ToUpper(key)); ok {
+		if text, ok := env(envPrefix + strings.ToUpper(key)); ok && text != "" {
 			if err := flags.Set(f.Name, text); err != nil {
 				failed = fmt.Errorf("environment variable %s%s: %w", envPrefix, strings.ToUpper(key), err)
 			}

@@ -62,7 +62,7 @@ flag goes before the environment, and the environment before the file.`,
 	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		file := f.config
-		if text, ok := os.LookupEnv(envPrefix + "CONFIG"); ok && !flags.Changed("config") {
+		if text, ok := os.LookupEnv(envPrefix + "CONFIG"); ok && text != "" && !flags.Changed("config") {
 			file = text
 		}
 		if err := configure(flags, os.LookupEnv, file); err != nil {
