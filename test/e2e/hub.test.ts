@@ -211,7 +211,7 @@ for (const { what, check, words, tamper } of tamperings) {
     assert.equal(await v.compiled(), 0);
     assert.equal(await v.gauge("Tasks done"), 0);
     await v.until("the hub's log", () => new RegExp(`lease returned.*reason=refused check=${check}`).test(hub.output.slice(logged)));
-    await shots(v, `refused-${check}`);
+    await v.page.getByText(`Failed check: ${check}.`).waitFor();
     // The same visitor goes on as soon as the hub is itself again.
     proxy.tamper = () => undefined;
     await v.stop.click();

@@ -63,15 +63,15 @@ export async function execute(
 class Run {
   stopped: "fuel" | "deadline" | "cancelled" | null = null;
   reported = 0; // fuel at the last refill
-  private begun = false;
-  private since: number;
+  #begun = false;
+  #since: number;
 
   constructor(
     private readonly fuel: Fuel,
     private readonly pace: Pace,
     private readonly now: () => number,
   ) {
-    this.since = now();
+    this.#since = now();
   }
 
   get yields(): boolean {
@@ -79,22 +79,22 @@ class Run {
   }
 
   readonly refill = (balance: bigint): bigint | Promise<bigint> => {
-    const millis = this.now() - this.since;
+    const millis = this.now() - this.#since;
     this.reported = count(this.fuel.used(balance));
     if (this.fuel.over(balance)) this.stopped ??= "fuel";
     if (this.stopped !== null) return 0n;
-    if (this.begun) this.fuel.adapt(millis);
-    this.begun = true;
+    if (this.#begun) this.fuel.adapt(millis);
+    this.#begun = true;
     const go = this.pace.slice(millis, this.reported);
-    return go instanceof Promise ? go.then((g) => this.answer(balance, g)) : this.answer(balance, go);
+    return go instanceof Promise ? go.then((g) => this.#answer(balance, g)) : this.#answer(balance, go);
   };
 
-  private answer(balance: bigint, go: Go): bigint {
+  #answer(balance: bigint, go: Go): bigint {
     if (go !== "go") {
       this.stopped ??= go;
       return 0n;
     }
-    this.since = this.now();
+    this.#since = this.now();
     return this.fuel.grant(balance);
   }
 }

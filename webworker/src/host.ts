@@ -62,34 +62,34 @@ interface Span {
 }
 
 export class Host {
-  private machine: Machine | null = null;
-  private readonly random: Xoshiro;
-  private readonly argv: Bytes[];
-  private readonly out = new Sink();
-  private readonly logged = new Sink();
-  private readAt = 0;
-  private clock = clockStart;
+  #machine: Machine | null = null;
+  readonly #random: Xoshiro;
+  readonly #argv: Bytes[];
+  readonly #out = new Sink();
+  readonly #logged = new Sink();
+  #readAt = 0;
+  #clock = clockStart;
 
   constructor(
     private readonly task: Task,
     private readonly onProgress: (permille: number, text: string) => void,
   ) {
-    this.random = new Xoshiro(task.seed);
+    this.#random = new Xoshiro(task.seed);
     const encoder = new TextEncoder();
-    this.argv = ["countersign", ...task.args].map((a) => encoder.encode(a + "\0"));
+    this.#argv = ["countersign", ...task.args].map((a) => encoder.encode(a + "\0"));
   }
 
   /** Gives the host the module's memory and balance, before the module runs. */
   attach(machine: Machine): void {
-    this.machine = machine;
+    this.#machine = machine;
   }
 
   output(): Bytes {
-    return this.out.bytes();
+    return this.#out.bytes();
   }
 
   log(): Bytes {
-    return this.logged.bytes();
+    return this.#logged.bytes();
   }
 
   /** Every function of wasi_snapshot_preview1. */
@@ -97,23 +97,23 @@ export class Host {
     const all: Record<string, Import> = {};
     for (const [errno, names] of fixed) for (const name of names.split(" ")) all[name] = () => errno;
     const own: Record<string, (...args: number[]) => number> = {
-      args_sizes_get: (n, size) => this.sizes(n!, size!, this.argv),
-      args_get: (ptrs, buf) => this.strings(ptrs!, buf!, this.argv),
-      environ_sizes_get: (n, size) => this.sizes(n!, size!, []),
-      environ_get: (ptrs, buf) => this.strings(ptrs!, buf!, []),
-      fd_read: (fd, iovs, n, nread) => this.fdRead(fd!, iovs!, n!, nread!),
-      fd_write: (fd, iovs, n, nwritten) => this.fdWrite(fd!, iovs!, n!, nwritten!),
+      args_sizes_get: (n, size) => this.#sizes(n!, size!, this.#argv),
+      args_get: (ptrs, buf) => this.#strings(ptrs!, buf!, this.#argv),
+      environ_sizes_get: (n, size) => this.#sizes(n!, size!, []),
+      environ_get: (ptrs, buf) => this.#strings(ptrs!, buf!, []),
+      fd_read: (fd, iovs, n, nread) => this.#fdRead(fd!, iovs!, n!, nread!),
+      fd_write: (fd, iovs, n, nwritten) => this.#fdWrite(fd!, iovs!, n!, nwritten!),
       fd_close: (fd) => standard(fd!, success),
       fd_seek: (fd) => standard(fd!, spipe),
       fd_tell: (fd) => standard(fd!, spipe),
       fd_fdstat_set_flags: (fd) => standard(fd!, success),
       fd_datasync: (fd) => standard(fd!, success),
       fd_sync: (fd) => standard(fd!, success),
-      fd_fdstat_get: (fd, ptr) => this.fdstat(fd!, ptr!),
-      fd_filestat_get: (fd, ptr) => (fd! > 2 ? badf : this.put(ptr!, 64, () => {})),
-      clock_res_get: (id, ptr) => (id! > 3 ? inval : this.put(ptr!, 8, (v) => v.setBigUint64(0, clockStep, true))),
-      clock_time_get: (id, _precision, ptr) => (id! > 3 ? inval : this.time(ptr!)),
-      random_get: (ptr, len) => this.randomGet(ptr!, len!),
+      fd_fdstat_get: (fd, ptr) => this.#fdstat(fd!, ptr!),
+      fd_filestat_get: (fd, ptr) => (fd! > 2 ? badf : this.#put(ptr!, 64, () => {})),
+      clock_res_get: (id, ptr) => (id! > 3 ? inval : this.#put(ptr!, 8, (v) => v.setBigUint64(0, clockStep, true))),
+      clock_time_get: (id, _precision, ptr) => (id! > 3 ? inval : this.#time(ptr!)),
+      random_get: (ptr, len) => this.#randomGet(ptr!, len!),
       proc_exit: (code) => {
         throw new Ended("exit", code!);
       },
@@ -126,130 +126,130 @@ export class Host {
 
   /** countersign.progress. */
   progress(permille: number, ptr: number, len: number): void {
-    if (!this.inside(ptr >>> 0, len >>> 0)) return;
+    if (!this.#inside(ptr >>> 0, len >>> 0)) return;
     const n = Math.min(len >>> 0, maxProgress);
-    this.charge(n);
-    const text = String.fromCharCode(...this.bytes(ptr >>> 0, n)).replace(/[^\x20-\x7e]/g, "?");
+    this.#charge(n);
+    const text = String.fromCharCode(...this.#bytes(ptr >>> 0, n)).replace(/[^\x20-\x7e]/g, "?");
     this.onProgress(Math.min(permille >>> 0, 1000), text);
   }
 
-  private get attached(): Machine {
-    if (this.machine === null) throw new Error("the module called its host before it was started");
-    return this.machine;
+  get #attached(): Machine {
+    if (this.#machine === null) throw new Error("the module called its host before it was started");
+    return this.#machine;
   }
 
   // Memory may grow and move between calls, so no view of it is kept.
-  private bytes(ptr: number, len: number): Uint8Array {
-    return new Uint8Array(this.attached.memory.buffer, ptr, len);
+  #bytes(ptr: number, len: number): Uint8Array {
+    return new Uint8Array(this.#attached.memory.buffer, ptr, len);
   }
 
-  private view(ptr: number, len: number): DataView {
-    return new DataView(this.attached.memory.buffer, ptr, len);
+  #view(ptr: number, len: number): DataView {
+    return new DataView(this.#attached.memory.buffer, ptr, len);
   }
 
-  private inside(ptr: number, len: number): boolean {
-    return ptr + len <= this.attached.memory.buffer.byteLength;
+  #inside(ptr: number, len: number): boolean {
+    return ptr + len <= this.#attached.memory.buffer.byteLength;
   }
 
-  private charge(bytes: number): void {
-    this.attached.fuel.value -= BigInt(Math.floor(bytes / 8));
+  #charge(bytes: number): void {
+    this.#attached.fuel.value -= BigInt(Math.floor(bytes / 8));
   }
 
   /** Zeroes len bytes at ptr and lets fill write there; or answers fault. */
-  private put(ptr: number, len: number, fill: (view: DataView) => void): number {
-    if (!this.inside(ptr, len)) return fault;
-    this.bytes(ptr, len).fill(0);
-    fill(this.view(ptr, len));
+  #put(ptr: number, len: number, fill: (view: DataView) => void): number {
+    if (!this.#inside(ptr, len)) return fault;
+    this.#bytes(ptr, len).fill(0);
+    fill(this.#view(ptr, len));
     return success;
   }
 
-  private sizes(n: number, size: number, list: Bytes[]): number {
-    if (!this.inside(n, 4) || !this.inside(size, 4)) return fault;
-    this.view(n, 4).setUint32(0, list.length, true);
-    this.view(size, 4).setUint32(0, total(list), true);
+  #sizes(n: number, size: number, list: Bytes[]): number {
+    if (!this.#inside(n, 4) || !this.#inside(size, 4)) return fault;
+    this.#view(n, 4).setUint32(0, list.length, true);
+    this.#view(size, 4).setUint32(0, total(list), true);
     return success;
   }
 
-  private strings(ptrs: number, buf: number, list: Bytes[]): number {
-    if (!this.inside(ptrs, 4 * list.length) || !this.inside(buf, total(list))) return fault;
+  #strings(ptrs: number, buf: number, list: Bytes[]): number {
+    if (!this.#inside(ptrs, 4 * list.length) || !this.#inside(buf, total(list))) return fault;
     for (const [i, s] of list.entries()) {
-      this.view(ptrs + 4 * i, 4).setUint32(0, buf, true);
-      this.bytes(buf, s.length).set(s);
+      this.#view(ptrs + 4 * i, 4).setUint32(0, buf, true);
+      this.#bytes(buf, s.length).set(s);
       buf += s.length;
     }
     return success;
   }
 
   /** Reads a vector of buffers; null when the vector or a buffer is outside of the memory. */
-  private vector(iovs: number, n: number): Span[] | null {
-    if (!this.inside(iovs, 8 * n)) return null;
-    const view = this.view(iovs, 8 * n);
+  #vector(iovs: number, n: number): Span[] | null {
+    if (!this.#inside(iovs, 8 * n)) return null;
+    const view = this.#view(iovs, 8 * n);
     const spans: Span[] = [];
     for (let i = 0; i < n; i++) {
       const span = { ptr: view.getUint32(8 * i, true), len: view.getUint32(8 * i + 4, true) };
-      if (!this.inside(span.ptr, span.len)) return null;
+      if (!this.#inside(span.ptr, span.len)) return null;
       spans.push(span);
     }
     return spans;
   }
 
-  private fdRead(fd: number, iovs: number, n: number, nread: number): number {
+  #fdRead(fd: number, iovs: number, n: number, nread: number): number {
     if (fd !== 0) return badf;
     if (n > maxVectors) return inval;
-    const spans = this.vector(iovs, n);
-    if (spans === null || !this.inside(nread, 4)) return fault;
+    const spans = this.#vector(iovs, n);
+    if (spans === null || !this.#inside(nread, 4)) return fault;
     const input = this.task.input;
-    const delivered = Math.min(input.length - this.readAt, length(spans));
-    this.charge(delivered);
-    const end = this.readAt + delivered;
+    const delivered = Math.min(input.length - this.#readAt, length(spans));
+    this.#charge(delivered);
+    const end = this.#readAt + delivered;
     for (const { ptr, len } of spans) {
-      const part = input.subarray(this.readAt, Math.min(end, this.readAt + len));
-      this.bytes(ptr, part.length).set(part);
-      this.readAt += part.length;
+      const part = input.subarray(this.#readAt, Math.min(end, this.#readAt + len));
+      this.#bytes(ptr, part.length).set(part);
+      this.#readAt += part.length;
     }
-    this.view(nread, 4).setUint32(0, delivered, true);
+    this.#view(nread, 4).setUint32(0, delivered, true);
     return success;
   }
 
-  private fdWrite(fd: number, iovs: number, n: number, nwritten: number): number {
+  #fdWrite(fd: number, iovs: number, n: number, nwritten: number): number {
     if (fd !== 1 && fd !== 2) return badf;
     if (n > maxVectors) return inval;
-    const spans = this.vector(iovs, n);
-    if (spans === null || !this.inside(nwritten, 4)) return fault;
+    const spans = this.#vector(iovs, n);
+    if (spans === null || !this.#inside(nwritten, 4)) return fault;
     const given = length(spans);
-    this.charge(given);
-    if (fd === 1) this.appendOutput(spans, given);
-    else this.appendLog(spans);
-    this.view(nwritten, 4).setUint32(0, given, true);
+    this.#charge(given);
+    if (fd === 1) this.#appendOutput(spans, given);
+    else this.#appendLog(spans);
+    this.#view(nwritten, 4).setUint32(0, given, true);
     return success;
   }
 
-  private appendOutput(spans: Span[], given: number): void {
-    if (this.out.length + given > this.task.outputBytes) throw new Ended("output", 0);
-    for (const { ptr, len } of spans) this.out.append(this.bytes(ptr, len));
+  #appendOutput(spans: Span[], given: number): void {
+    if (this.#out.length + given > this.task.outputBytes) throw new Ended("output", 0);
+    for (const { ptr, len } of spans) this.#out.append(this.#bytes(ptr, len));
   }
 
-  private appendLog(spans: Span[]): void {
-    for (const { ptr, len } of spans) this.logged.append(this.bytes(ptr, Math.min(len, maxLog - this.logged.length)));
+  #appendLog(spans: Span[]): void {
+    for (const { ptr, len } of spans) this.#logged.append(this.#bytes(ptr, Math.min(len, maxLog - this.#logged.length)));
   }
 
-  private fdstat(fd: number, ptr: number): number {
+  #fdstat(fd: number, ptr: number): number {
     if (fd > 2) return badf;
     const rights = fd === 0 ? 1n << 1n : 1n << 6n;
-    return this.put(ptr, 24, (v) => v.setBigUint64(8, rights, true));
+    return this.#put(ptr, 24, (v) => v.setBigUint64(8, rights, true));
   }
 
-  private time(ptr: number): number {
-    return this.put(ptr, 8, (v) => {
-      v.setBigUint64(0, this.clock, true);
-      this.clock += clockStep;
+  #time(ptr: number): number {
+    return this.#put(ptr, 8, (v) => {
+      v.setBigUint64(0, this.#clock, true);
+      this.#clock += clockStep;
     });
   }
 
-  private randomGet(ptr: number, len: number): number {
-    if (!this.inside(ptr, len)) return fault;
-    this.charge(len);
-    this.random.fill(this.bytes(ptr, len));
+  #randomGet(ptr: number, len: number): number {
+    if (!this.#inside(ptr, len)) return fault;
+    this.#charge(len);
+    this.#random.fill(this.#bytes(ptr, len));
     return success;
   }
 }
@@ -257,21 +257,21 @@ export class Host {
 /** Bytes that grow at their end. Its callers bound it. */
 class Sink {
   length = 0;
-  private buffer = new Uint8Array(256);
+  #buffer = new Uint8Array(256);
 
   append(bytes: Uint8Array): void {
     const length = this.length + bytes.length;
-    if (length > this.buffer.length) {
-      const larger = new Uint8Array(Math.max(length, 2 * this.buffer.length));
-      larger.set(this.buffer);
-      this.buffer = larger;
+    if (length > this.#buffer.length) {
+      const larger = new Uint8Array(Math.max(length, 2 * this.#buffer.length));
+      larger.set(this.#buffer);
+      this.#buffer = larger;
     }
-    this.buffer.set(bytes, this.length);
+    this.#buffer.set(bytes, this.length);
     this.length = length;
   }
 
   bytes(): Bytes {
-    return this.buffer.slice(0, this.length);
+    return this.#buffer.slice(0, this.length);
   }
 }
 

@@ -28,9 +28,9 @@ const maxKept = 8;
 const fetchMillis = 120_000;
 
 export class Library {
-  private readonly kept = new Map<string, Verified>();
-  private readonly opening = new Map<string, Promise<Verified>>();
-  private readonly refused = new Set<string>();
+  readonly #kept = new Map<string, Verified>();
+  readonly #opening = new Map<string, Promise<Verified>>();
+  readonly #refused = new Set<string>();
 
   constructor(
     private readonly hub: string,
@@ -41,62 +41,62 @@ export class Library {
 
   /** The release with this digest, verified. Throws a Failure, or another error when it cannot be had. */
   open(digest: string): Promise<Verified> {
-    let opening = this.opening.get(digest);
+    let opening = this.#opening.get(digest);
     if (opening === undefined) {
-      opening = this.reopen(digest).finally(() => this.opening.delete(digest));
-      this.opening.set(digest, opening);
+      opening = this.#reopen(digest).finally(() => this.#opening.delete(digest));
+      this.#opening.set(digest, opening);
     }
     return opening;
   }
 
-  private async reopen(digest: string): Promise<Verified> {
-    const kept = this.kept.get(digest);
+  async #reopen(digest: string): Promise<Verified> {
+    const kept = this.#kept.get(digest);
     try {
       // What was good when it came may have expired since.
       if (kept !== undefined) checkExpiry(kept.release, this.now());
-      const verified = kept ?? (await this.download(digest));
-      this.keep(digest, verified);
+      const verified = kept ?? (await this.#download(digest));
+      this.#keep(digest, verified);
       return verified;
     } catch (e) {
-      this.kept.delete(digest);
-      if (e instanceof Failure) this.refused.add(digest);
+      this.#kept.delete(digest);
+      if (e instanceof Failure) this.#refused.add(digest);
       throw e;
     }
   }
 
-  private async download(digest: string): Promise<Verified> {
+  async #download(digest: string): Promise<Verified> {
     const init: RequestInit = {
       // What was refused may lie in the browser's cache.
-      cache: this.refused.has(digest) ? "reload" : "default",
+      cache: this.#refused.has(digest) ? "reload" : "default",
       credentials: "omit",
       redirect: "error",
       referrerPolicy: "no-referrer",
       signal: AbortSignal.timeout(fetchMillis),
     };
     const [statement, signature] = await Promise.all([
-      this.get(`/s/${digest}`, maxStatement, tooLarge, init),
-      this.get(`/s/${digest}.minisig`, maxSignature, tooLarge, init),
+      this.#get(`/s/${digest}`, maxStatement, tooLarge, init),
+      this.#get(`/s/${digest}.minisig`, maxSignature, tooLarge, init),
     ]);
     const { release, signer } = await openRelease(statement, signature, this.trusted, this.now());
     if ((await sha256(statement)) !== digest) {
       throw new Failure("statement_sha256", "the statement is another one than was asked for");
     }
-    const module = await this.get(`/m/${release.module_sha256}`, release.module_length, tooLong, init);
+    const module = await this.#get(`/m/${release.module_sha256}`, release.module_length, tooLong, init);
     await checkModule(release, module);
-    this.refused.delete(digest);
+    this.#refused.delete(digest);
     return new Verified(release, signer, module);
   }
 
-  private keep(digest: string, verified: Verified): void {
-    this.kept.set(digest, verified);
-    for (const oldest of this.kept.keys()) {
-      if (this.kept.size <= maxKept) break;
-      this.kept.delete(oldest);
+  #keep(digest: string, verified: Verified): void {
+    this.#kept.set(digest, verified);
+    for (const oldest of this.#kept.keys()) {
+      if (this.#kept.size <= maxKept) break;
+      this.#kept.delete(oldest);
     }
   }
 
   /** Reads a body of at most cap bytes and stops as soon as there are more. */
-  private async get(path: string, cap: number, over: () => Failure, init: RequestInit): Promise<Bytes> {
+  async #get(path: string, cap: number, over: () => Failure, init: RequestInit): Promise<Bytes> {
     const response = await this.fetch(this.hub + path, init);
     if (!response.ok || response.body === null) throw new Error(`the hub answered ${response.status} for ${path.slice(0, 3)}`);
     const bytes = new Uint8Array(cap);

@@ -13,8 +13,8 @@ interface Extras {
 
 export class Lifecycle {
   pauseHidden = true;
-  private battery: Battery | null = null;
-  private readonly extras = navigator as Navigator & Extras;
+  #battery: Battery | null = null;
+  readonly #extras = navigator as Navigator & Extras;
 
   /** Calls changed with why to pause, or "", whenever that may have changed. */
   constructor(
@@ -22,26 +22,26 @@ export class Lifecycle {
     leave: () => void,
   ) {
     document.addEventListener("visibilitychange", () => this.look());
-    this.extras.connection?.addEventListener("change", () => this.look());
+    this.#extras.connection?.addEventListener("change", () => this.look());
     addEventListener("pagehide", leave);
-    void this.watchBattery();
+    void this.#watchBattery();
   }
 
   look(): void {
-    this.changed(this.reason());
+    this.changed(this.#reason());
   }
 
-  private reason(): string {
+  #reason(): string {
     if (this.pauseHidden && document.visibilityState === "hidden") return "Paused while this tab is hidden.";
-    if (this.extras.connection?.saveData === true) return "Paused: your browser is asked to save data.";
-    if (this.battery?.charging === false) return "Paused while your device runs on battery.";
+    if (this.#extras.connection?.saveData === true) return "Paused: your browser is asked to save data.";
+    if (this.#battery?.charging === false) return "Paused while your device runs on battery.";
     return "";
   }
 
-  private async watchBattery(): Promise<void> {
+  async #watchBattery(): Promise<void> {
     try {
-      this.battery = (await this.extras.getBattery?.()) ?? null;
-      this.battery?.addEventListener("chargingchange", () => this.look());
+      this.#battery = (await this.#extras.getBattery?.()) ?? null;
+      this.#battery?.addEventListener("chargingchange", () => this.look());
       this.look();
     } catch {
       // The page may forbid it; then the battery is not known.

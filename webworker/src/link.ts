@@ -38,15 +38,15 @@ export interface LinkEvents {
 }
 
 export class Link {
-  private socket: Socket | null = null;
-  private stage: "closed" | "hello" | "welcome" | "open" = "closed";
-  private openedAt = 0;
-  private attempt = 0;
-  private why = "";
-  private callOff: () => void = () => {};
-  private wanted = 0;
-  private readonly results = new Map<string, ToHub>();
-  private returns: ToHub[] = [];
+  #socket: Socket | null = null;
+  #stage: "closed" | "hello" | "welcome" | "open" = "closed";
+  #openedAt = 0;
+  #attempt = 0;
+  #why = "";
+  #callOff: () => void = () => {};
+  #wanted = 0;
+  readonly #results = new Map<string, ToHub>();
+  #returns: ToHub[] = [];
 
   constructor(
     private readonly url: string,
@@ -56,117 +56,117 @@ export class Link {
   ) {}
 
   get unacknowledged(): number {
-    return this.results.size;
+    return this.#results.size;
   }
 
   start(): void {
-    if (this.socket !== null) return;
-    this.callOff();
-    this.why = "";
-    this.stage = "hello";
+    if (this.#socket !== null) return;
+    this.#callOff();
+    this.#why = "";
+    this.#stage = "hello";
     const socket = this.env.connect(this.url, subprotocol);
-    this.socket = socket;
-    socket.onmessage = (data) => void this.receive(socket, data);
-    socket.onclose = () => this.closed(socket);
+    this.#socket = socket;
+    socket.onmessage = (data) => void this.#receive(socket, data);
+    socket.onclose = () => this.#closed(socket);
   }
 
   /** Closes for good. What is not acknowledged by then is lost to the hub, and never counted. */
   close(): void {
-    this.callOff();
-    const socket = this.socket;
-    this.socket = null;
-    this.stage = "closed";
+    this.#callOff();
+    const socket = this.#socket;
+    this.#socket = null;
+    this.#stage = "closed";
     socket?.close(1000);
   }
 
   want(leases: number): void {
     leases = Math.min(leases, maxWant);
-    if (leases === this.wanted) return;
-    this.wanted = leases;
-    this.send({ type: "want", leases });
+    if (leases === this.#wanted) return;
+    this.#wanted = leases;
+    this.#send({ type: "want", leases });
   }
 
   deliver(id: string, message: ToHub): void {
-    this.results.set(id, message);
-    this.send(message);
+    this.#results.set(id, message);
+    this.#send(message);
   }
 
   giveBack(id: string, reason: ReturnReason, check: string, detail: string): void {
     const message: ToHub = { type: "return", id, reason, check, detail: printable(detail, maxText) };
-    if (!this.send(message) && this.returns.length < maxReturns) this.returns.push(message);
+    if (!this.#send(message) && this.#returns.length < maxReturns) this.#returns.push(message);
   }
 
   progress(id: string, permille: number, text: string, fuel: number): void {
-    this.send({ type: "progress", id, permille, text, fuel });
+    this.#send({ type: "progress", id, permille, text, fuel });
   }
 
-  private send(message: ToHub): boolean {
-    if (this.stage !== "open") return false;
-    this.socket?.send(encodeMessage(message));
+  #send(message: ToHub): boolean {
+    if (this.#stage !== "open") return false;
+    this.#socket?.send(encodeMessage(message));
     return true;
   }
 
-  private async receive(socket: Socket, data: unknown): Promise<void> {
-    if (socket !== this.socket) return;
+  async #receive(socket: Socket, data: unknown): Promise<void> {
+    if (socket !== this.#socket) return;
     try {
       const message = decodeMessage(data);
-      if (this.stage === "open") this.dispatch(message);
-      else await this.greet(socket, message);
+      if (this.#stage === "open") this.#dispatch(message);
+      else await this.#greet(socket, message);
     } catch (e) {
       if (!(e instanceof WireError)) throw e;
-      this.why = `the hub sent what is no message: ${e.message}`;
+      this.#why = `the hub sent what is no message: ${e.message}`;
       socket.close(closeProtocol, "message");
     }
   }
 
-  private async greet(socket: Socket, message: FromHub): Promise<void> {
-    if (message.type === "error") return this.failed(message.code, message.message);
-    if (message.type === "hello" && this.stage === "hello") {
-      this.stage = "welcome";
+  async #greet(socket: Socket, message: FromHub): Promise<void> {
+    if (message.type === "error") return this.#failed(message.code, message.message);
+    if (message.type === "hello" && this.#stage === "hello") {
+      this.#stage = "welcome";
       const signature = await signJoin(this.identity, joinText(message));
-      if (socket === this.socket) socket.send(encodeMessage({ type: "join", worker: this.identity.worker, signature, agent }));
-    } else if (message.type === "welcome" && this.stage === "welcome") {
-      this.stage = "open";
-      this.openedAt = this.env.now();
-      this.resume();
+      if (socket === this.#socket) socket.send(encodeMessage({ type: "join", worker: this.identity.worker, signature, agent }));
+    } else if (message.type === "welcome" && this.#stage === "welcome") {
+      this.#stage = "open";
+      this.#openedAt = this.env.now();
+      this.#resume();
       this.events.open(message.halted);
     } else throw new WireError(`${message.type} before the welcome`);
   }
 
   /** After a new welcome: first what the hub may have missed, then the wish for more. */
-  private resume(): void {
-    for (const m of this.results.values()) this.send(m);
-    for (const m of this.returns) this.send(m);
-    this.returns = [];
-    if (this.wanted > 0) this.send({ type: "want", leases: this.wanted });
+  #resume(): void {
+    for (const m of this.#results.values()) this.#send(m);
+    for (const m of this.#returns) this.#send(m);
+    this.#returns = [];
+    if (this.#wanted > 0) this.#send({ type: "want", leases: this.#wanted });
   }
 
-  private dispatch(message: FromHub): void {
+  #dispatch(message: FromHub): void {
     switch (message.type) {
       case "hello":
       case "welcome":
         throw new WireError(`a second ${message.type}`);
       case "error":
-        return this.failed(message.code, message.message);
+        return this.#failed(message.code, message.message);
       case "ack":
       case "refused":
-        if (!this.results.delete(message.id)) return; // answered before: it was sent twice
+        if (!this.#results.delete(message.id)) return; // answered before: it was sent twice
     }
     this.events.message(message);
   }
 
-  private failed(code: string, message: string): void {
-    this.why = `${message} (${code})`;
+  #failed(code: string, message: string): void {
+    this.#why = `${message} (${code})`;
   }
 
-  private closed(socket: Socket): void {
-    if (socket !== this.socket) return;
-    if (this.stage === "open" && this.env.now() - this.openedAt >= goodMillis) this.attempt = 0;
-    this.socket = null;
-    this.stage = "closed";
-    const longest = Math.min(maxDelay, firstDelay * 2 ** this.attempt++);
+  #closed(socket: Socket): void {
+    if (socket !== this.#socket) return;
+    if (this.#stage === "open" && this.env.now() - this.#openedAt >= goodMillis) this.#attempt = 0;
+    this.#socket = null;
+    this.#stage = "closed";
+    const longest = Math.min(maxDelay, firstDelay * 2 ** this.#attempt++);
     // All volunteers of a hub that restarts lose it at once; they must not come back at once.
-    this.callOff = this.env.after(longest * (0.5 + this.env.random() / 2), () => this.start());
-    this.events.lost(this.why);
+    this.#callOff = this.env.after(longest * (0.5 + this.env.random() / 2), () => this.start());
+    this.events.lost(this.#why);
   }
 }

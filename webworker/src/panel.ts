@@ -27,19 +27,19 @@ const names: Record<State, string> = {
 export class Panel {
   /** Where frames may be put: part of the page, never seen. */
   readonly mount: ShadowRoot;
-  private readonly card = el("section", { className: "card", ariaLabel: "Countersign" });
-  private readonly chip = el("span", { className: "chip" });
-  private readonly intro: HTMLElement;
-  private readonly job = el("div", { className: "job", hidden: true });
-  private readonly bars = el("ul", { className: "bars", hidden: true });
-  private readonly gauges = el("dl", { className: "gauges", hidden: true });
-  private readonly counts = ["Tasks done", "Acknowledged", "Fuel given"].map((name) => gauge(this.gauges, name));
-  private readonly startButton = el("button", { type: "button", textContent: "Start" });
-  private readonly stopButton = el("button", { type: "button", className: "stop", textContent: "Stop", hidden: true });
-  private readonly status = el("p", { className: "status", role: "status", ariaLive: "polite" });
-  private readonly quiet = el("p", { className: "quiet soft", hidden: true });
-  private readonly settings: HTMLElement;
-  private shownJob: View["job"] = null;
+  readonly #card = el("section", { className: "card", ariaLabel: "Countersign" });
+  readonly #chip = el("span", { className: "chip" });
+  readonly #intro: HTMLElement;
+  readonly #job = el("div", { className: "job", hidden: true });
+  readonly #bars = el("ul", { className: "bars", hidden: true });
+  readonly #gauges = el("dl", { className: "gauges", hidden: true });
+  readonly #counts = ["Tasks done", "Acknowledged", "Fuel given"].map((name) => gauge(this.#gauges, name));
+  readonly #startButton = el("button", { type: "button", textContent: "Start" });
+  readonly #stopButton = el("button", { type: "button", className: "stop", textContent: "Stop", hidden: true });
+  readonly #status = el("p", { className: "status", role: "status", ariaLive: "polite" });
+  readonly #quiet = el("p", { className: "quiet soft", hidden: true });
+  readonly #settings: HTMLElement;
+  #shownJob: View["job"] = null;
 
   constructor(
     private readonly host: HTMLElement,
@@ -51,65 +51,65 @@ export class Panel {
     const sheet = new CSSStyleSheet();
     sheet.replaceSync(style);
     this.mount.adoptedStyleSheets = [sheet];
-    this.intro = introduction(hub);
-    this.settings = settings(actions);
-    this.startButton.onclick = () => actions.start();
-    this.stopButton.onclick = () => actions.stop();
-    this.card.append(
-      el("header", {}, mark(), el("b", { textContent: "Countersign" }), this.chip),
-      this.intro, this.job, this.bars, this.gauges,
-      this.settings, this.startButton, this.stopButton, this.status, this.quiet, signers(keys),
+    this.#intro = introduction(hub);
+    this.#settings = settings(actions);
+    this.#startButton.onclick = () => actions.start();
+    this.#stopButton.onclick = () => actions.stop();
+    this.#card.append(
+      el("header", {}, mark(), el("b", { textContent: "Countersign" }), this.#chip),
+      this.#intro, this.#job, this.#bars, this.#gauges,
+      this.#settings, this.#startButton, this.#stopButton, this.#status, this.#quiet, signers(keys),
     );
-    this.mount.append(this.card);
+    this.mount.append(this.#card);
   }
 
   show(view: View): void {
-    this.host.dataset["state"] = this.card.dataset["state"] = view.state;
+    this.host.dataset["state"] = this.#card.dataset["state"] = view.state;
     this.host.dataset["check"] = view.check;
-    this.card.dataset["tone"] = tones[view.state] ?? "";
-    set(this.chip, names[view.state]);
+    this.#card.dataset["tone"] = tones[view.state] ?? "";
+    set(this.#chip, names[view.state]);
     // A live region speaks when its text changes, so it changes only with the state.
-    set(this.status, view.sentence);
-    set(this.quiet, view.silence);
-    this.quiet.hidden = view.silence === "";
-    this.toggle(view.on);
-    this.intro.hidden = view.on || view.done > 0;
-    this.showJob(view.job);
-    this.showBars(view);
-    this.gauges.hidden = !view.on && view.done === 0;
-    [view.done, view.acknowledged].forEach((n, i) => set(this.counts[i]!, n.toLocaleString("en")));
-    set(this.counts[2]!, amount(view.fuel));
+    set(this.#status, view.sentence);
+    set(this.#quiet, view.note);
+    this.#quiet.hidden = view.note === "";
+    this.#toggle(view.on);
+    this.#intro.hidden = view.on || view.done > 0;
+    this.#showJob(view.job);
+    this.#showBars(view);
+    this.#gauges.hidden = !view.on && view.done === 0;
+    [view.done, view.acknowledged].forEach((n, i) => set(this.#counts[i]!, n.toLocaleString("en")));
+    set(this.#counts[2]!, amount(view.fuel));
   }
 
   /** One of the two buttons is there; the keyboard's focus goes with it. */
-  private toggle(on: boolean): void {
-    const [shown, hidden] = on ? [this.stopButton, this.startButton] : [this.startButton, this.stopButton];
+  #toggle(on: boolean): void {
+    const [shown, hidden] = on ? [this.#stopButton, this.#startButton] : [this.#startButton, this.#stopButton];
     if (!shown.hidden) return;
     const focused = this.mount.activeElement === hidden;
     [shown.hidden, hidden.hidden] = [false, true];
     // First decide, then start; once it runs, Stop comes before all else.
-    if (on) this.quiet.after(this.settings);
-    else this.startButton.before(this.settings);
+    if (on) this.#quiet.after(this.#settings);
+    else this.#startButton.before(this.#settings);
     if (focused) shown.focus();
   }
 
-  private showJob(job: View["job"]): void {
-    this.job.hidden = job === null;
-    if (job === null || (job.release === this.shownJob?.release && job.signer === this.shownJob.signer)) return;
-    this.shownJob = job;
+  #showJob(job: View["job"]): void {
+    this.#job.hidden = job === null;
+    if (job === null || (job.release === this.#shownJob?.release && job.signer === this.#shownJob.signer)) return;
+    this.#shownJob = job;
     const { purpose, name, version, expires } = job.release;
     const facts = el("dl", { className: "facts" });
     fact(facts, "Program", `${name}, version ${version}`);
     fact(facts, "Signed by", keyText(job.signer));
     fact(facts, "Good until", expires.slice(0, 10));
-    this.job.replaceChildren(el("h2", { textContent: purpose }), facts);
+    this.#job.replaceChildren(el("h2", { textContent: purpose }), facts);
   }
 
-  private showBars(view: View): void {
-    this.bars.hidden = !view.on || view.job === null;
-    while (this.bars.children.length > view.slots.length) this.bars.lastElementChild?.remove();
+  #showBars(view: View): void {
+    this.#bars.hidden = !view.on || view.job === null;
+    while (this.#bars.children.length > view.slots.length) this.#bars.lastElementChild?.remove();
     view.slots.forEach((slot, i) => {
-      const bar = this.bars.children[i] ?? this.bars.appendChild(newBar(i));
+      const bar = this.#bars.children[i] ?? this.#bars.appendChild(newBar(i));
       const [text, percent] = bar.querySelectorAll("span");
       const progress = bar.querySelector("progress");
       if (text) set(text, slot.running ? slot.text || "Running" : "Between tasks");

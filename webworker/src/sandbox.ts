@@ -28,13 +28,13 @@ export interface Handlers {
 
 export class Sandbox {
   yields = false;
-  private readonly port: MessagePort;
-  private readonly control: MessagePort;
-  private readonly gone: Promise<void>;
-  private ready: (() => void) | null = null;
-  private ended: ((o: Outcome) => void) | null = null;
-  private broken: ((e: Error) => void) | null = null;
-  private idle = true;
+  readonly #port: MessagePort;
+  readonly #control: MessagePort;
+  readonly #gone: Promise<void>;
+  #ready: (() => void) | null = null;
+  #ended: ((o: Outcome) => void) | null = null;
+  #broken: ((e: Error) => void) | null = null;
+  #idle = true;
 
   private constructor(
     private readonly element: HTMLIFrameElement,
@@ -42,13 +42,13 @@ export class Sandbox {
   ) {
     const control = new MessageChannel();
     const runner = new MessageChannel();
-    this.control = control.port1;
-    this.port = runner.port1;
-    this.port.onmessage = (e) => this.receive(decodeRunner(e.data));
-    this.control.onmessage = () => this.fail("the browser did not start the runner");
+    this.#control = control.port1;
+    this.#port = runner.port1;
+    this.#port.onmessage = (e) => this.#receive(decodeRunner(e.data));
+    this.#control.onmessage = () => this.#fail("the browser did not start the runner");
     // Fires when the worker that holds the other end is no more, in browsers
     // that tell. Chromium 156 does not, for a worker that was terminated.
-    this.gone = new Promise((resolve) => this.port.addEventListener("close", () => resolve()));
+    this.#gone = new Promise((resolve) => this.#port.addEventListener("close", () => resolve()));
     element.contentWindow?.postMessage(null, "*", [control.port2, runner.port2]);
   }
 
@@ -65,8 +65,8 @@ export class Sandbox {
     await within(startMillis, loaded);
     const sandbox = new Sandbox(element, handlers);
     const ready = new Promise<void>((resolve, reject) => {
-      sandbox.ready = resolve;
-      sandbox.broken = reject;
+      sandbox.#ready = resolve;
+      sandbox.#broken = reject;
     });
     try {
       await within(startMillis, ready);
@@ -79,69 +79,69 @@ export class Sandbox {
 
   /** Gives the module away: afterwards only the runner has these bytes. */
   load(module: Bytes): void {
-    this.send({ type: "load", module }, [module.buffer]);
+    this.#send({ type: "load", module }, [module.buffer]);
   }
 
   run(job: Job): Promise<Outcome> {
-    this.idle = false;
+    this.#idle = false;
     const outcome = new Promise<Outcome>((resolve, reject) => {
-      this.ended = resolve;
-      this.broken = reject;
+      this.#ended = resolve;
+      this.#broken = reject;
     });
-    this.send({ type: "run", job });
-    return outcome.finally(() => (this.idle = true));
+    this.#send({ type: "run", job });
+    return outcome.finally(() => (this.#idle = true));
   }
 
   pace(share: number, paused: boolean): void {
-    this.send({ type: "pace", share, paused });
+    this.#send({ type: "pace", share, paused });
   }
 
   /** Ends whatever runs and removes the frame; since is when that was decided. */
   async kill(since: number): Promise<Silence> {
-    const alreadyIdle = this.idle;
-    this.send({ type: "stop" });
-    const stopped = alreadyIdle || (await this.stopsBy(politeMillis));
-    this.control.postMessage("terminate");
+    const alreadyIdle = this.#idle;
+    this.#send({ type: "stop" });
+    const stopped = alreadyIdle || (await this.#stopsBy(politeMillis));
+    this.#control.postMessage("terminate");
     this.element.remove();
-    const seen = stopped || (await before(cutMillis, this.gone));
+    const seen = stopped || (await before(cutMillis, this.#gone));
     const millis = performance.now() - since;
-    this.fail("torn down");
-    this.port.close();
-    this.control.close();
+    this.#fail("torn down");
+    this.#port.close();
+    this.#control.close();
     return { millis, seen };
   }
 
-  private stopsBy(millis: number): Promise<boolean> {
-    const ended = this.ended;
+  #stopsBy(millis: number): Promise<boolean> {
+    const ended = this.#ended;
     return before(millis, new Promise<void>((resolve) => {
-      this.ended = (o) => {
+      this.#ended = (o) => {
         ended?.(o);
         resolve();
       };
     }));
   }
 
-  private send(message: ToRunner, transfer: Transferable[] = []): void {
-    this.port.postMessage(message, transfer);
+  #send(message: ToRunner, transfer: Transferable[] = []): void {
+    this.#port.postMessage(message, transfer);
   }
 
-  private fail(what: string): void {
-    this.broken?.(new Error(what));
+  #fail(what: string): void {
+    this.#broken?.(new Error(what));
   }
 
-  private receive(message: FromRunner | null): void {
+  #receive(message: FromRunner | null): void {
     switch (message?.type) {
       case "ready":
         this.yields = message.yields;
-        return this.ready?.();
+        return this.#ready?.();
       case "compiled":
         return this.handlers.compiled();
       case "progress":
         return this.handlers.progress(message.permille, message.text, message.fuel);
       case "end":
-        return this.ended?.(message.outcome);
+        return this.#ended?.(message.outcome);
       default:
-        return this.fail("the runner sent what no runner sends");
+        return this.#fail("the runner sent what no runner sends");
     }
   }
 }

@@ -35,11 +35,11 @@ export class Slot {
   text = "";
   fuel = 0;
 
-  private sandbox: Sandbox | null = null;
-  private holds = ""; // digest of the release that the sandbox has compiled
-  private deadline: Deadline | null = null;
-  private interrupt: (finish: Finish) => void = () => {};
-  private ending: Promise<void> | null = null;
+  #sandbox: Sandbox | null = null;
+  #holds = ""; // digest of the release that the sandbox has compiled
+  #deadline: Deadline | null = null;
+  #interrupt: (finish: Finish) => void = () => {};
+  #ending: Promise<void> | null = null;
 
   constructor(
     private readonly deps: SlotDeps,
@@ -49,80 +49,80 @@ export class Slot {
 
   /** Whether this slot can hold its breath in the middle of a task. */
   get yields(): boolean {
-    return this.sandbox?.yields ?? true;
+    return this.#sandbox?.yields ?? true;
   }
 
   pace(share: number, paused: boolean): void {
     [this.share, this.paused] = [share, paused];
-    this.sandbox?.pace(share, paused);
-    this.deadline?.pace(this.rate());
+    this.#sandbox?.pace(share, paused);
+    this.#deadline?.pace(this.#rate());
   }
 
   /** Time of a task counts by the share that it gets; a runner that cannot sleep within a task gets all. */
-  private rate(): number {
+  #rate(): number {
     if (!this.yields) return 1;
     return this.paused ? 0 : this.share;
   }
 
   async perform(lease: Lease): Promise<Finish> {
-    [this.lease, this.phase, this.ending] = [lease, "verifying", null];
+    [this.lease, this.phase, this.#ending] = [lease, "verifying", null];
     [this.permille, this.text, this.fuel] = [0, "", 0];
-    const interrupted = new Promise<Finish>((resolve) => (this.interrupt = resolve));
+    const interrupted = new Promise<Finish>((resolve) => (this.#interrupt = resolve));
     this.deps.changed(this);
-    const finish = await Promise.race([this.attempt(lease), interrupted]);
-    this.deadline?.cancel();
-    [this.lease, this.phase, this.deadline] = [null, "idle", null];
+    const finish = await Promise.race([this.#attempt(lease), interrupted]);
+    this.#deadline?.cancel();
+    [this.lease, this.phase, this.#deadline] = [null, "idle", null];
     this.deps.changed(this);
     return finish;
   }
 
   /** Ends what runs. Resolves when it is silent. */
   end(cause: Cause): Promise<void> {
-    const { interrupt } = this;
-    this.ending ??= this.kill(cause).then(() => interrupt(returned(cause, "", causes[cause])));
-    return this.ending;
+    const interrupt = this.#interrupt;
+    this.#ending ??= this.#kill(cause).then(() => interrupt(returned(cause, "", causes[cause])));
+    return this.#ending;
   }
 
-  private async kill(cause: Cause): Promise<void> {
+  async #kill(cause: Cause): Promise<void> {
     const since = performance.now();
     const running = this.phase === "running";
-    const silence = await this.discard(since);
+    const silence = await this.#discard(since);
     if (silence === null || !running) return;
     performance.measure("countersign-silence", { start: since, duration: silence.millis, detail: { cause, ...silence } });
     this.deps.silenced(silence);
   }
 
-  private async discard(since = performance.now()): Promise<Silence | null> {
-    const sandbox = this.sandbox;
-    this.sandbox = null;
+  async #discard(since = performance.now()): Promise<Silence | null> {
+    const sandbox = this.#sandbox;
+    this.#sandbox = null;
     return sandbox === null ? null : sandbox.kill(since);
   }
 
   /** Does the work and tells how it ended. Once the slot was ended, nobody listens to it. */
-  private async attempt(lease: Lease): Promise<Finish> {
-    const finish = await this.work(lease).catch(async (e: unknown) => {
-      if (!this.stale(lease)) await this.discard();
+  async #attempt(lease: Lease): Promise<Finish> {
+    const finish = await this.#work(lease).catch(async (e: unknown) => {
+      if (!this.#stale(lease)) await this.#discard();
       if (e instanceof Failure) return returned("refused", e.check, e.message);
       return returned("fault", "", e instanceof Error ? e.message : String(e));
     });
-    return this.stale(lease) ? new Promise(() => {}) : finish;
+    return this.#stale(lease) ? new Promise(() => {}) : finish;
   }
 
-  private stale(lease: Lease): boolean {
-    return this.lease !== lease || this.ending !== null;
+  #stale(lease: Lease): boolean {
+    return this.lease !== lease || this.#ending !== null;
   }
 
-  private async work(lease: Lease): Promise<Finish> {
+  async #work(lease: Lease): Promise<Finish> {
     const verified = await this.deps.library.open(lease.release);
     const input = await sha256(lease.input);
     const seed = await seedOf(lease);
-    const sandbox = await this.prepared(lease, verified);
+    const sandbox = await this.#prepared(lease, verified);
     const { limits, module_sha256 } = verified.release;
     [this.phase, this.verified] = ["running", verified];
     this.deps.changed(this);
     const millis = limits.seconds * 1000;
-    this.deadline = new Deadline(millis, () => performance.now(), () => void this.end("deadline"));
-    this.deadline.pace(this.rate());
+    this.#deadline = new Deadline(millis, () => performance.now(), () => void this.end("deadline"));
+    this.#deadline.pace(this.#rate());
     const outcome = await sandbox.run({
       input: lease.input,
       args: [],
@@ -131,15 +131,15 @@ export class Slot {
       outputBytes: limits.output_bytes,
       millis: millis * runnerGrace,
     });
-    this.deadline.cancel();
-    return this.finish(lease, module_sha256, input, outcome);
+    this.#deadline.cancel();
+    return this.#finish(lease, module_sha256, input, outcome);
   }
 
   /** The sandbox, with the module of the lease's release in it. */
-  private async prepared(lease: Lease, verified: Verified): Promise<Sandbox> {
-    if (this.stale(lease)) throw new Error(abandoned);
-    if (this.sandbox !== null && this.holds === lease.release) return this.sandbox;
-    await this.discard();
+  async #prepared(lease: Lease, verified: Verified): Promise<Sandbox> {
+    if (this.#stale(lease)) throw new Error(abandoned);
+    if (this.#sandbox !== null && this.#holds === lease.release) return this.#sandbox;
+    await this.#discard();
     const sandbox = await this.deps.open({
       compiled: () => performance.mark("countersign-compiled"),
       progress: (permille, text, fuel) => {
@@ -148,19 +148,19 @@ export class Slot {
       },
     });
     const module = await verified.module();
-    if (this.stale(lease)) {
+    if (this.#stale(lease)) {
       await sandbox.kill(performance.now());
       throw new Error(abandoned);
     }
     sandbox.pace(this.share, this.paused);
     sandbox.load(module);
-    [this.sandbox, this.holds] = [sandbox, lease.release];
+    [this.#sandbox, this.#holds] = [sandbox, lease.release];
     return sandbox;
   }
 
-  private async finish(lease: Lease, module: string, input: string, outcome: Outcome): Promise<Finish> {
+  async #finish(lease: Lease, module: string, input: string, outcome: Outcome): Promise<Finish> {
     if (!isVoted(outcome.end)) {
-      if (!this.stale(lease)) await this.discard();
+      if (!this.#stale(lease)) await this.#discard();
       if (outcome.end === "deadline") return returned("deadline", "", causes.deadline);
       return returned("fault", "", outcome.detail);
     }

@@ -15,13 +15,13 @@ export interface Clock {
 }
 
 export class Throttle implements Pace {
-  private share = 1;
-  private paused = false;
-  private stopped = false;
-  private debt = 0; // milliseconds of sleep owed
-  private ran = 0; // milliseconds of running in this task
-  private limit = Infinity;
-  private wake: () => void = () => {};
+  #share = 1;
+  #paused = false;
+  #stopped = false;
+  #debt = 0; // milliseconds of sleep owed
+  #ran = 0; // milliseconds of running in this task
+  #limit = Infinity;
+  #wake: () => void = () => {};
 
   constructor(
     readonly yields: boolean,
@@ -31,44 +31,44 @@ export class Throttle implements Pace {
 
   /** Begins a task that may run for limit milliseconds. */
   begin(limit: number): void {
-    this.ran = 0;
-    this.limit = limit;
+    this.#ran = 0;
+    this.#limit = limit;
   }
 
   pace(share: number, paused: boolean): void {
-    this.share = share;
-    this.paused = paused;
-    this.wake();
+    this.#share = share;
+    this.#paused = paused;
+    this.#wake();
   }
 
   stop(): void {
-    this.stopped = true;
-    this.wake();
+    this.#stopped = true;
+    this.#wake();
   }
 
   /** Counts work, inside of a task or around it. */
   spend(millis: number): void {
-    this.debt = Math.min(this.yields ? maxDebt.yields : maxDebt.not, this.debt + millis * (1 / this.share - 1));
+    this.#debt = Math.min(this.yields ? maxDebt.yields : maxDebt.not, this.#debt + millis * (1 / this.#share - 1));
   }
 
   slice(millis: number, fuel: number): Go | Promise<Go> {
-    this.ran += millis;
+    this.#ran += millis;
     this.spend(millis);
     this.report(fuel);
-    if (this.ran > this.limit) return "deadline";
+    if (this.#ran > this.#limit) return "deadline";
     return this.yields ? this.rest() : "go";
   }
 
   /** Sleeps what is owed, and longer while paused; ends early when stopped. */
   async rest(): Promise<Go> {
     await this.clock.sleep(0);
-    while (!this.stopped && (this.paused || this.debt >= minSleep)) {
+    while (!this.#stopped && (this.#paused || this.#debt >= minSleep)) {
       const before = this.clock.now();
-      const woken = new Promise<void>((resolve) => (this.wake = resolve));
-      await (this.paused ? woken : Promise.race([woken, this.clock.sleep(this.debt)]));
-      this.debt -= this.clock.now() - before;
+      const woken = new Promise<void>((resolve) => (this.#wake = resolve));
+      await (this.#paused ? woken : Promise.race([woken, this.clock.sleep(this.#debt)]));
+      this.#debt -= this.clock.now() - before;
     }
-    this.debt = Math.max(this.debt, -minSleep);
-    return this.stopped ? "cancelled" : "go";
+    this.#debt = Math.max(this.#debt, -minSleep);
+    return this.#stopped ? "cancelled" : "go";
   }
 }

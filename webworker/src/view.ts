@@ -25,7 +25,7 @@ export interface View {
   readonly done: number;
   readonly acknowledged: number;
   readonly fuel: number;
-  readonly silence: string; // how the last program that was cut short fell silent
+  readonly note: string; // the check's name, or how the last program that was cut short fell silent
 }
 
 export interface Settings {

@@ -27,99 +27,99 @@ export interface Options {
 }
 
 export class Volunteer {
-  private on = false;
-  private state: "off" | "starting" | "working" | "stopping" | "stopped" | "unsupported" = "off";
-  private settings: Settings = { share: 0.25, slots: 1 };
-  private pausedFor = ""; // why, or ""
-  private link: Link | null = null;
-  private connected = false;
-  private halted = false;
-  private lostFor = "";
-  private notice = "";
-  private silence: Silence | null = null;
-  private trouble: Trouble | null = null;
-  private troubles = 0;
-  private resting = false;
-  private callOffRest: () => void = () => {};
-  private callOffPause: () => void = () => {};
-  private callOffFlush: () => void = () => {};
-  private slots: Slot[] = [];
-  private queue: { readonly lease: Lease; readonly since: number }[] = [];
-  private job: View["job"] = null;
-  private done = 0;
-  private acknowledged = 0;
-  private fuel = 0;
-  private readonly reported = new Map<Slot, number>();
-  private preparing: Promise<void> | null = null;
-  private slotDeps: ConstructorParameters<typeof Slot>[0] | null = null;
+  #on = false;
+  #state: "off" | "starting" | "working" | "stopping" | "stopped" | "unsupported" = "off";
+  #settings: Settings = { share: 0.25, slots: 1 };
+  #pausedFor = ""; // why, or ""
+  #link: Link | null = null;
+  #connected = false;
+  #halted = false;
+  #lostFor = "";
+  #notice = "";
+  #silence: Silence | null = null;
+  #trouble: Trouble | null = null;
+  #troubles = 0;
+  #resting = false;
+  #callOffRest: () => void = () => {};
+  #callOffPause: () => void = () => {};
+  #callOffFlush: () => void = () => {};
+  #slots: Slot[] = [];
+  #queue: { readonly lease: Lease; readonly since: number }[] = [];
+  #job: View["job"] = null;
+  #done = 0;
+  #acknowledged = 0;
+  #fuel = 0;
+  readonly #reported = new Map<Slot, number>();
+  #preparing: Promise<void> | null = null;
+  #slotDeps: ConstructorParameters<typeof Slot>[0] | null = null;
 
   constructor(private readonly options: Options) {}
 
   async start(): Promise<void> {
-    if (this.on) return;
-    this.on = true;
-    [this.state, this.silence, this.notice, this.trouble, this.troubles] = ["starting", null, "", null, 0];
-    this.callOffFlush();
-    this.changed();
+    if (this.#on) return;
+    this.#on = true;
+    [this.#state, this.#silence, this.#notice, this.#trouble, this.#troubles] = ["starting", null, "", null, 0];
+    this.#callOffFlush();
+    this.#changed();
     try {
-      await (this.preparing ??= this.prepare());
+      await (this.#preparing ??= this.#prepare());
     } catch (e) {
-      this.preparing = null;
-      [this.on, this.state, this.notice] = [false, "unsupported", e instanceof Error ? e.message : String(e)];
-      return this.changed();
+      this.#preparing = null;
+      [this.#on, this.#state, this.#notice] = [false, "unsupported", e instanceof Error ? e.message : String(e)];
+      return this.#changed();
     }
-    if (!this.on) return; // stopped meanwhile
-    this.state = "working";
-    this.resize();
-    this.link?.start();
-    this.ask();
-    this.changed();
+    if (!this.#on) return; // stopped meanwhile
+    this.#state = "working";
+    this.#resize();
+    this.#link?.start();
+    this.#ask();
+    this.#changed();
   }
 
   /** Ends everything that runs, at once. */
   async stop(): Promise<void> {
-    if (!this.on) return;
-    [this.on, this.state, this.resting] = [false, "stopping", false];
-    this.silence = null;
-    this.callOffRest();
-    this.callOffPause();
-    this.ask();
-    this.changed();
-    await this.endAll("stopped");
-    if (this.on) return; // started again meanwhile
-    this.state = "stopped";
+    if (!this.#on) return;
+    [this.#on, this.#state, this.#resting] = [false, "stopping", false];
+    this.#silence = null;
+    this.#callOffRest();
+    this.#callOffPause();
+    this.#ask();
+    this.#changed();
+    await this.#endAll("stopped");
+    if (this.#on) return; // started again meanwhile
+    this.#state = "stopped";
     // What is done but not acknowledged gets a moment more.
-    this.callOffFlush = this.options.env.after(flushMillis, () => this.disconnect());
-    this.settle();
-    this.changed();
+    this.#callOffFlush = this.options.env.after(flushMillis, () => this.#disconnect());
+    this.#settle();
+    this.#changed();
   }
 
   configure(settings: Settings): void {
-    this.settings = settings;
-    this.resize();
-    for (const s of this.slots) s.pace(settings.share, this.pausedFor !== "");
-    this.ask();
-    this.changed();
+    this.#settings = settings;
+    this.#resize();
+    for (const s of this.#slots) s.pace(settings.share, this.#pausedFor !== "");
+    this.#ask();
+    this.#changed();
   }
 
   /** Pauses for a reason, or goes on when it is "". */
   pause(reason: string): void {
-    if (reason === this.pausedFor) return;
-    const was = this.pausedFor;
-    this.pausedFor = reason;
-    for (const s of this.slots) s.pace(this.settings.share, reason !== "");
-    if (reason === "") this.callOffPause();
+    if (reason === this.#pausedFor) return;
+    const was = this.#pausedFor;
+    this.#pausedFor = reason;
+    for (const s of this.#slots) s.pace(this.#settings.share, reason !== "");
+    if (reason === "") this.#callOffPause();
     else if (was === "") {
       // A task that cannot wait ends; one that can is kept for a while.
-      for (const s of this.slots) if (!s.yields) this.giveUp(s);
-      this.callOffPause = this.options.env.after(longPause, () => void this.endAll("stopped"));
+      for (const s of this.#slots) if (!s.yields) this.#giveUp(s);
+      this.#callOffPause = this.options.env.after(longPause, () => void this.#endAll("stopped"));
     }
-    this.ask();
-    this.pump();
-    this.changed();
+    this.#ask();
+    this.#pump();
+    this.#changed();
   }
 
-  private async prepare(): Promise<void> {
+  async #prepare(): Promise<void> {
     if (!isSecureContext || crypto.subtle === undefined) {
       throw new Error("This page was not loaded over https, so the browser cannot check signatures. Nothing can run.");
     }
@@ -127,228 +127,230 @@ export class Volunteer {
       throw new Error("This browser cannot check Ed25519 signatures. Nothing can run; a newer browser can.");
     });
     const { hub, keys, fetch, env } = this.options;
-    this.slotDeps = {
+    this.#slotDeps = {
       library: new Library(hub, keys, fetch, () => Date.now()),
       identity,
       open: (handlers: Handlers) => Sandbox.open(this.options.mount(), handlers),
-      changed: (slot) => this.slotChanged(slot),
-      silenced: (silence) => this.silenced(silence),
+      changed: (slot) => this.#slotChanged(slot),
+      silenced: (silence) => this.#silenced(silence),
     };
-    this.link = new Link(hub.replace(/^http/, "ws") + "/v1/work", identity, env, {
-      open: (halted) => this.opened(halted),
-      lost: (why) => this.lost(why),
-      message: (m) => this.receive(m),
+    this.#link = new Link(hub.replace(/^http/, "ws") + "/v1/work", identity, env, {
+      open: (halted) => this.#opened(halted),
+      lost: (why) => this.#lost(why),
+      message: (m) => this.#receive(m),
     });
   }
 
   // Slots
 
-  private resize(): void {
-    if (this.slotDeps === null) return;
-    while (this.slots.length < this.settings.slots) {
-      this.slots.push(new Slot(this.slotDeps, this.settings.share, this.pausedFor !== ""));
+  #resize(): void {
+    if (this.#slotDeps === null) return;
+    while (this.#slots.length < this.#settings.slots) {
+      this.#slots.push(new Slot(this.#slotDeps, this.#settings.share, this.#pausedFor !== ""));
     }
-    for (const s of this.slots.splice(this.settings.slots)) this.giveUp(s);
-    this.pump();
+    for (const s of this.#slots.splice(this.#settings.slots)) this.#giveUp(s);
+    this.#pump();
   }
 
-  private giveUp(slot: Slot): void {
-    if (slot.lease !== null) this.link?.giveBack(slot.lease.id, "stopped", "", "");
+  #giveUp(slot: Slot): void {
+    if (slot.lease !== null) this.#link?.giveBack(slot.lease.id, "stopped", "", "");
     void slot.end("stopped");
   }
 
-  private async endAll(cause: Cause): Promise<void> {
-    for (const { lease } of this.queue) this.link?.giveBack(lease.id, "stopped", "", "");
-    this.queue = [];
-    const slots = this.slots;
-    if (!this.on) this.slots = [];
-    await this.endSlots(slots, cause);
+  async #endAll(cause: Cause): Promise<void> {
+    for (const { lease } of this.#queue) this.#link?.giveBack(lease.id, "stopped", "", "");
+    this.#queue = [];
+    const slots = this.#slots;
+    if (!this.#on) this.#slots = [];
+    await this.#endSlots(slots, cause);
   }
 
-  private async endSlots(slots: readonly Slot[], cause: Cause): Promise<void> {
+  async #endSlots(slots: readonly Slot[], cause: Cause): Promise<void> {
     if (cause === "stopped") {
       // The hub may have it back now: whatever a stopped run still says is not used.
-      for (const s of slots) if (s.lease !== null) this.link?.giveBack(s.lease.id, "stopped", "", "");
+      for (const s of slots) if (s.lease !== null) this.#link?.giveBack(s.lease.id, "stopped", "", "");
     }
     await Promise.all(slots.map((s) => s.end(cause)));
   }
 
   /** Of several that end together, the last one to be silent counts. */
-  private silenced(silence: Silence): void {
-    if (this.silence === null || silence.millis > this.silence.millis || this.state !== "stopping") this.silence = silence;
-    this.changed();
+  #silenced(silence: Silence): void {
+    if (this.#silence === null || silence.millis > this.#silence.millis || this.#state !== "stopping") this.#silence = silence;
+    this.#changed();
   }
 
-  private pump(): void {
-    if (!this.on || this.pausedFor !== "") return;
-    for (const slot of this.slots) {
+  #pump(): void {
+    if (!this.#on || this.#pausedFor !== "") return;
+    for (const slot of this.#slots) {
       if (slot.lease !== null) continue;
-      const next = this.queue.shift();
+      const next = this.#queue.shift();
       if (next === undefined) return;
       if (this.options.env.now() - next.since > next.lease.seconds * 1000) {
-        this.link?.giveBack(next.lease.id, "stopped", "", "it waited too long for its turn");
+        this.#link?.giveBack(next.lease.id, "stopped", "", "it waited too long for its turn");
         continue;
       }
-      void this.work(slot, next.lease);
+      void this.#work(slot, next.lease);
     }
   }
 
-  private async work(slot: Slot, lease: Lease): Promise<void> {
+  async #work(slot: Slot, lease: Lease): Promise<void> {
     const finish = await slot.perform(lease);
-    this.reported.delete(slot);
-    this.finished(lease, finish);
-    this.pump();
-    this.ask();
-    this.changed();
+    this.#reported.delete(slot);
+    this.#finished(lease, finish);
+    this.#pump();
+    this.#ask();
+    this.#changed();
   }
 
-  private finished(lease: Lease, finish: Finish): void {
+  #finished(lease: Lease, finish: Finish): void {
     if (finish.type === "voted") {
-      this.done++;
-      this.fuel += finish.fuel;
-      this.troubles = 0;
-      this.link?.deliver(lease.id, finish.message);
+      this.#done++;
+      this.#fuel += finish.fuel;
+      this.#troubles = 0;
+      this.#link?.deliver(lease.id, finish.message);
       return;
     }
     if (finish.reason === "stopped") return; // given back when it was decided
-    this.link?.giveBack(lease.id, finish.reason, finish.check, finish.detail);
-    if (finish.reason !== "killed") this.rest(troubleOf(finish.reason, finish.check, finish.detail));
+    this.#link?.giveBack(lease.id, finish.reason, finish.check, finish.detail);
+    if (finish.reason !== "killed") this.#rest(troubleOf(finish.reason, finish.check, finish.detail));
   }
 
   /** After something went wrong, asks for nothing for a while, longer each time. */
-  private rest(trouble: Trouble): void {
-    if (!this.on) return;
-    this.trouble = trouble;
-    this.resting = true;
-    this.callOffRest();
-    this.callOffRest = this.options.env.after(Math.min(maxRest, firstRest * 2 ** this.troubles++), () => {
-      this.resting = false;
-      this.ask();
+  #rest(trouble: Trouble): void {
+    if (!this.#on) return;
+    this.#trouble = trouble;
+    this.#resting = true;
+    this.#callOffRest();
+    this.#callOffRest = this.options.env.after(Math.min(maxRest, firstRest * 2 ** this.#troubles++), () => {
+      this.#resting = false;
+      this.#ask();
     });
   }
 
   // Link
 
   /** Tells the hub how many leases to keep here: one for each slot and one to go on with. */
-  private ask(): void {
-    const working = this.on && this.state === "working" && this.pausedFor === "" && !this.resting;
-    this.link?.want(working ? this.settings.slots + 1 : 0);
+  #ask(): void {
+    const working = this.#on && this.#state === "working" && this.#pausedFor === "" && !this.#resting;
+    this.#link?.want(working ? this.#settings.slots + 1 : 0);
   }
 
-  private opened(halted: boolean): void {
-    [this.connected, this.halted, this.lostFor] = [true, halted, ""];
-    this.settle();
-    this.changed();
+  #opened(halted: boolean): void {
+    [this.#connected, this.#halted, this.#lostFor] = [true, halted, ""];
+    this.#settle();
+    this.#changed();
   }
 
-  private lost(why: string): void {
-    [this.connected, this.lostFor] = [false, why];
-    if (!this.on) this.disconnect();
-    this.changed();
+  #lost(why: string): void {
+    [this.#connected, this.#lostFor] = [false, why];
+    if (!this.#on) this.#disconnect();
+    this.#changed();
   }
 
-  private receive(m: Exclude<FromHub, { type: "hello" | "welcome" | "error" }>): void {
+  #receive(m: Exclude<FromHub, { type: "hello" | "welcome" | "error" }>): void {
     switch (m.type) {
       case "lease":
-        this.borrow(m);
+        this.#borrow(m);
         break;
       case "ack":
-        this.acknowledged++;
-        this.settle();
+        this.#acknowledged++;
+        this.#settle();
         break;
       case "refused":
-        this.notice = `The hub did not take a result: ${m.message}`;
-        this.settle();
+        this.#notice = `The hub did not take a result: ${m.message}`;
+        this.#settle();
         break;
       case "kill":
-        void this.obey(m);
+        void this.#obey(m);
         break;
       case "resume":
-        this.halted = false;
+        this.#halted = false;
         break;
       case "idle":
         break;
     }
-    this.changed();
+    this.#changed();
   }
 
-  private borrow(lease: Lease): void {
-    const known = this.queue.some((q) => q.lease.id === lease.id) || this.slots.some((s) => s.lease?.id === lease.id);
+  #borrow(lease: Lease): void {
+    const known = this.#queue.some((q) => q.lease.id === lease.id) || this.#slots.some((s) => s.lease?.id === lease.id);
     if (known) return;
-    if (!this.on || this.queue.length >= maxQueue) return this.link?.giveBack(lease.id, "stopped", "", "");
-    this.queue.push({ lease, since: this.options.env.now() });
-    this.pump();
+    if (!this.#on || this.#queue.length >= maxQueue) return this.#link?.giveBack(lease.id, "stopped", "", "");
+    this.#queue.push({ lease, since: this.options.env.now() });
+    this.#pump();
   }
 
-  private async obey(kill: Kill): Promise<void> {
+  async #obey(kill: Kill): Promise<void> {
     const hit = (l: Lease): boolean => kill.scope === "all" || kill.target === { order: l.order, release: l.release, lease: l.id }[kill.scope];
-    if (kill.scope === "all") this.halted = true;
-    for (const { lease } of this.queue) if (hit(lease)) this.link?.giveBack(lease.id, "killed", "", "");
-    this.queue = this.queue.filter((q) => !hit(q.lease));
-    const slots = this.slots.filter((s) => s.lease !== null && hit(s.lease));
-    this.notice = `The hub ended this work: ${kill.reason === "" ? "no reason given" : kill.reason}.`;
-    await this.endSlots(slots, "killed");
-    this.changed();
+    if (kill.scope === "all") this.#halted = true;
+    for (const { lease } of this.#queue) if (hit(lease)) this.#link?.giveBack(lease.id, "killed", "", "");
+    this.#queue = this.#queue.filter((q) => !hit(q.lease));
+    const slots = this.#slots.filter((s) => s.lease !== null && hit(s.lease));
+    this.#notice = `The hub ended this work: ${kill.reason === "" ? "no reason given" : kill.reason}.`;
+    await this.#endSlots(slots, "killed");
+    this.#changed();
   }
 
   /** Once stopped, the link stays only as long as it owes something. */
-  private settle(): void {
-    if (this.state === "stopped" && (this.link?.unacknowledged ?? 0) === 0) this.disconnect();
+  #settle(): void {
+    if (this.#state === "stopped" && (this.#link?.unacknowledged ?? 0) === 0) this.#disconnect();
   }
 
-  private disconnect(): void {
-    this.callOffFlush();
-    this.link?.close();
-    this.connected = false;
+  #disconnect(): void {
+    this.#callOffFlush();
+    this.#link?.close();
+    this.#connected = false;
   }
 
   // View
 
-  private slotChanged(slot: Slot): void {
+  #slotChanged(slot: Slot): void {
     if (slot.verified !== null && slot.phase !== "idle") {
-      this.job = { release: slot.verified.release, signer: slot.verified.signer.text };
+      this.#job = { release: slot.verified.release, signer: slot.verified.signer.text };
     }
-    if (slot.phase === "running" && slot.lease !== null) this.report(slot, slot.lease);
-    this.changed();
+    if (slot.phase === "running" && slot.lease !== null) this.#report(slot, slot.lease);
+    this.#changed();
   }
 
   /** Tells the hub of progress, about once a second. */
-  private report(slot: Slot, lease: Lease): void {
+  #report(slot: Slot, lease: Lease): void {
     const now = this.options.env.now();
-    const last = this.reported.get(slot);
-    if (last === undefined && !this.resting) this.trouble = null; // something runs again
+    const last = this.#reported.get(slot);
+    if (last === undefined) this.#notice = "";
+    if (last === undefined && !this.#resting) this.#trouble = null; // something runs again
     if (last !== undefined && now - last < progressMillis) return;
-    this.reported.set(slot, now);
-    if (last !== undefined) this.link?.progress(lease.id, slot.permille, slot.text, slot.fuel);
+    this.#reported.set(slot, now);
+    if (last !== undefined) this.#link?.progress(lease.id, slot.permille, slot.text, slot.fuel);
   }
 
   /** Shows the view as it is. */
   refresh(): void {
-    this.changed();
+    this.#changed();
   }
 
-  private changed(): void {
-    const [state, sentence] = this.describe();
+  #changed(): void {
+    const [state, sentence] = this.#describe();
+    const check = state === "refused" ? (this.#trouble?.check ?? "") : "";
     this.options.changed({
       state,
       sentence,
-      check: state === "refused" ? (this.trouble?.check ?? "") : "",
-      on: this.on,
-      job: this.job,
-      slots: this.slots.map((s) => ({ permille: s.permille, text: s.text, running: s.phase === "running" })),
-      done: this.done,
-      acknowledged: this.acknowledged,
-      fuel: this.fuel + this.slots.reduce((n, s) => n + (s.phase === "running" ? s.fuel : 0), 0),
-      silence: this.silence === null ? "" : quiet(this.silence),
+      check,
+      on: this.#on,
+      job: this.#job,
+      slots: this.#slots.map((s) => ({ permille: s.permille, text: s.text, running: s.phase === "running" })),
+      done: this.#done,
+      acknowledged: this.#acknowledged,
+      fuel: this.#fuel + this.#slots.reduce((n, s) => n + (s.phase === "running" ? s.fuel : 0), 0),
+      note: check !== "" ? `Failed check: ${check}. It stands in the hub’s log, too.` : this.#silence === null ? "" : quiet(this.#silence),
     });
   }
 
-  private describe(): [State, string] {
-    switch (this.state) {
+  #describe(): [State, string] {
+    switch (this.#state) {
       case "off":
         return ["off", "Nothing runs until you press Start."];
       case "unsupported":
-        return ["unsupported", this.notice];
+        return ["unsupported", this.#notice];
       case "starting":
         return ["starting", "Getting ready."];
       case "stopping":
@@ -357,14 +359,14 @@ export class Volunteer {
         return ["stopped", "Stopped. Nothing runs."];
       case "working":
         return describe({
-          trouble: this.trouble,
-          pausedFor: this.pausedFor,
-          phases: this.slots.map((s) => s.phase),
-          connected: this.connected,
-          lostFor: this.lostFor,
-          halted: this.halted,
-          unacknowledged: this.link?.unacknowledged ?? 0,
-          notice: this.notice,
+          trouble: this.#trouble,
+          pausedFor: this.#pausedFor,
+          phases: this.#slots.map((s) => s.phase),
+          connected: this.#connected,
+          lostFor: this.#lostFor,
+          halted: this.#halted,
+          unacknowledged: this.#link?.unacknowledged ?? 0,
+          notice: this.#notice,
         });
     }
   }

@@ -126,7 +126,7 @@ function readKill(m: Members): Kill {
 class Members {
   constructor(private readonly left: Map<string, unknown>) {}
 
-  private take(name: string): unknown {
+  #take(name: string): unknown {
     const v = this.left.get(name);
     this.left.delete(name);
     return v;
@@ -138,19 +138,19 @@ class Members {
   }
 
   text(name: string, lo: number, hi: number): string {
-    const v = this.take(name);
+    const v = this.#take(name);
     if (typeof v !== "string" || v.length < lo || v.length > hi || !/^[\x20-\x7e]*$/.test(v)) throw bad(name);
     return v;
   }
 
   integer(name: string, lo: number, hi: number): number {
-    const v = this.take(name);
+    const v = this.#take(name);
     if (typeof v !== "number" || !Number.isInteger(v) || v < lo || v > hi || Object.is(v, -0)) throw bad(name);
     return v;
   }
 
   boolean(name: string): boolean {
-    const v = this.take(name);
+    const v = this.#take(name);
     if (typeof v !== "boolean") throw bad(name);
     return v;
   }
