@@ -74,8 +74,8 @@ func (f *runFlags) run(c *cobra.Command, path string) error {
 	if err != nil {
 		return err
 	}
-	show, done := progressBar(c, 1000, path)
-	task.Progress = func(permille int, text string, _ uint64) { show(uint64(permille), text) }
+	show, done := progressBar(c, path)
+	task.Progress = func(permille int, text string, _ uint64) { show(uint64(permille), 1000, text) }
 	// Ctrl-C ends the module, and then the outcome tells how far it came; so
 	// the engine itself is not cancelled.
 	ctx := context.WithoutCancel(c.Context())

@@ -84,7 +84,7 @@ func (v *Volunteer) forget(id wire.LeaseID) *wire.Result {
 }
 
 func (v *Volunteer) kill(k *wire.Kill) {
-	v.log.Warn("killed by the hub", "scope", k.Scope, "target", k.Target, "reason", k.Reason)
+	v.log.Info("the hub ends work", "scope", k.Scope, "target", k.Target, "reason", k.Reason)
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for _, t := range v.held {

@@ -164,6 +164,21 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+func TestWhatDidNotVerifyIsNotKept(t *testing.T) {
+	s := newScene(t)
+	module := "/m/" + canon.Sum(payloads.FactorModule).String()
+	s.serve(module, payloads.LoopModule[:100])
+	s.start(t)
+	c := s.accept(t)
+	wants(c, 1)
+	c.send(s.lease(1, 1, "6\n"))
+	next[*wire.Return](c)
+	s.serve(module, payloads.FactorModule)
+	c.send(s.lease(2, 1, "6\n"))
+	next[*wire.Result](c)
+	c.send(&wire.Ack{ID: wire.LeaseID{2}, Verdict: wire.Pending})
+}
+
 // alter changes a file that the hub serves.
 func (s *scene) alter(path, old, new string) []byte {
 	s.mu.Lock()

@@ -1,0 +1,331 @@
+package volunteer
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/countersign/countersign/internal/canon"
+	"github.com/countersign/countersign/internal/client"
+	"github.com/countersign/countersign/internal/sandbox"
+	"github.com/countersign/countersign/internal/wire"
+	"github.com/countersign/countersign/release"
+)
+
+// ReverifyOptions of Reverify. Hub, Trust, Engine and Order are needed.
+type ReverifyOptions struct {
+	Hub    string
+	Trust  Trust
+	Engine *sandbox.Engine
+	Order  canon.Digest
+
+	// Input is the input file of an order by lines; nil: the hub's copy. Either
+	// is checked against the order.
+	Input *os.File
+	// Sample is how many percent of the tasks to run, chosen at random; 0: all.
+	Sample int
+	// Expired takes statements that have expired since.
+	Expired bool
+
+	Parallel int              // runs at the same time; 0: one for each processor
+	Now      func() time.Time // nil: time.Now
+	Progress func(done, results uint64)
+}
+
+// Reverification is what running tasks again has shown.
+type Reverification struct {
+	Order     canon.Digest `json:"order"`
+	Title     string       `json:"title"`
+	Release   string       `json:"release"`
+	Tasks     uint64       `json:"tasks"`     // of the order
+	Results   uint64       `json:"results"`   // accepted by the hub
+	Undecided uint64       `json:"undecided"` // tasks on which votes disagreed
+	Rerun     uint64       `json:"rerun"`
+	Equal     uint64       `json:"equal"`
+	Different []Difference `json:"different"` // by task
+}
+
+// Difference is a result that is not what the task comes to here.
+type Difference struct {
+	Task uint64 `json:"task"`
+	What string `json:"what"`
+}
+
+// True reports whether there was something to run, and all of it was equal.
+func (r *Reverification) True() bool { return r.Rerun > 0 && r.Equal == r.Rerun }
+
+// Reverify fetches an order, its module and its accepted results from a hub,
+// verifies what is signed, and runs the tasks again.
+func Reverify(ctx context.Context, opt ReverifyOptions) (*Reverification, error) {
+	if opt.Sample < 0 || opt.Sample > 100 {
+		return nil, fmt.Errorf("a sample of %d percent: 1 to 100 are possible, 0 is all", opt.Sample)
+	}
+	if opt.Now == nil {
+		opt.Now = time.Now
+	}
+	if opt.Parallel < 1 {
+		opt.Parallel = runtime.GOMAXPROCS(0)
+	}
+	hub, err := client.New(opt.Hub, "")
+	if err != nil {
+		return nil, err
+	}
+	v := &verifier{opt: &opt, hub: hub}
+	if err := v.fetch(ctx, newSource(hub, &opt.Trust)); err != nil {
+		return nil, err
+	}
+	defer v.inputs.close()
+	if err := v.rerun(ctx); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(v.report.Different, func(a, b Difference) int { return cmp.Compare(a.Task, b.Task) })
+	return &v.report, nil
+}
+
+type verifier struct {
+	opt    *ReverifyOptions
+	hub    *client.Client
+	order  *release.Order
+	rel    *release.Release
+	module []byte
+	inputs *inputs
+
+	mu     sync.Mutex
+	report Reverification
+}
+
+// fetch gets and verifies all but the results.
+func (v *verifier) fetch(ctx context.Context, src *source) (err error) {
+	at := v.opt.Now()
+	if v.opt.Expired {
+		if at, err = src.lastMoment(ctx, v.opt.Order); err != nil {
+			return err
+		}
+	}
+	if v.order, v.rel, err = src.order(ctx, v.opt.Order, at); err != nil {
+		return err
+	}
+	if v.module, err = src.module(ctx, v.rel); err != nil {
+		return err
+	}
+	v.report = Reverification{Order: v.opt.Order, Title: v.order.Title, Release: v.rel.Name, Tasks: v.order.Tasks(), Different: []Difference{}}
+	v.inputs, err = openInputs(ctx, v.hub, v.opt.Order, v.order, v.opt.Input)
+	return err
+}
+
+// lastMoment is the last at which an order and its release held, by what they
+// say themselves. Their signatures are for others to verify, at that time.
+func (s *source) lastMoment(ctx context.Context, digest canon.Digest) (time.Time, error) {
+	st, err := s.statement(ctx, digest)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("order %s: %w", digest.Short(), err)
+	}
+	o, err := release.ParseOrder(st.statement)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("order %s: %w", digest.Short(), err)
+	}
+	if st, err = s.statement(ctx, o.ReleaseSHA256); err != nil {
+		return time.Time{}, fmt.Errorf("release %s: %w", o.ReleaseSHA256.Short(), err)
+	}
+	r, err := release.Parse(st.statement)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("release %s: %w", o.ReleaseSHA256.Short(), err)
+	}
+	end := o.Expires.Time()
+	if r.Expires.Time().Before(end) {
+		end = r.Expires.Time()
+	}
+	return end.Add(-time.Second), nil
+}
+
+// rerun runs the results' tasks while they come in.
+func (v *verifier) rerun(ctx context.Context) error {
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	lines := make(chan wire.ResultLine)
+	var running sync.WaitGroup
+	for range v.opt.Parallel {
+		running.Go(func() {
+			for line := range lines {
+				if err := v.again(ctx, line); err != nil {
+					fail(err)
+				}
+			}
+		})
+	}
+	err := v.results(ctx, lines)
+	close(lines)
+	running.Wait()
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	return err
+}
+
+// results reads what the hub accepted, and passes on what is to be run: of a
+// sample at least one, drawn from all.
+func (v *verifier) results(ctx context.Context, lines chan<- wire.ResultLine) error {
+	next, seen, passed := uint64(0), uint64(0), false
+	var spare wire.ResultLine
+	pass := func(line wire.ResultLine) error {
+		passed = true
+		select {
+		case lines <- line:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	err := v.hub.Results(ctx, v.opt.Order, 0, func(line wire.ResultLine) error {
+		if line.Task < next || line.Task >= v.report.Tasks {
+			return fmt.Errorf("results of order %s: task %d comes out of order, or is none of its %d tasks", v.opt.Order.Short(), line.Task, v.report.Tasks)
+		}
+		next = line.Task + 1
+		if line.End == wire.Undecided {
+			v.count(func(r *Reverification) { r.Undecided++ })
+			return nil
+		}
+		v.count(func(r *Reverification) { r.Results++ })
+		seen++
+		if v.opt.Sample == 0 || rand.IntN(100) < v.opt.Sample {
+			return pass(line)
+		}
+		if rand.Uint64N(seen) == 0 {
+			spare = line
+		}
+		return nil
+	})
+	if err == nil && !passed && seen > 0 {
+		err = pass(spare)
+	}
+	return err
+}
+
+func (v *verifier) count(change func(*Reverification)) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	change(&v.report)
+	if v.opt.Progress != nil {
+		v.opt.Progress(v.report.Rerun, v.report.Results)
+	}
+}
+
+// again runs a task and compares.
+func (v *verifier) again(ctx context.Context, line wire.ResultLine) error {
+	input, err := v.inputs.of(line.Task)
+	if err != nil {
+		return err
+	}
+	o, err := v.opt.Engine.Run(ctx, sandbox.Task{SHA256: v.rel.ModuleSHA256, Module: v.module, Input: input,
+		Seed: sandbox.Seed(v.opt.Order, line.Task), Limits: limitsOf(v.rel)})
+	if err != nil {
+		return fmt.Errorf("task %d: %w", line.Task, err)
+	}
+	if o.End == sandbox.Cancelled {
+		return context.Cause(ctx)
+	}
+	what := differ(line, o)
+	v.count(func(r *Reverification) {
+		r.Rerun++
+		if what == "" {
+			r.Equal++
+		} else {
+			r.Different = append(r.Different, Difference{line.Task, what})
+		}
+	})
+	return nil
+}
+
+// differ says how an accepted result is not what the task came to, or "".
+func differ(line wire.ResultLine, o sandbox.Outcome) string {
+	switch {
+	case !o.End.Voted():
+		return fmt.Sprintf("it could not be run here: %s (%s)", o.Detail, o.End)
+	case string(line.End) != string(o.End) || line.Code != o.Code:
+		return fmt.Sprintf("accepted: %s with code %d; here: %s with code %d", printable(string(line.End), 20), line.Code, o.End, o.Code)
+	case !bytes.Equal(line.Output, o.Output):
+		return fmt.Sprintf("accepted: output of %d bytes, sha256 %s; here: %d bytes, %s", len(line.Output), canon.Sum(line.Output).Short(), len(o.Output), canon.Sum(o.Output).Short())
+	case line.Fuel != o.Fuel:
+		return fmt.Sprintf("accepted: %d fuel; here: %d", line.Fuel, o.Fuel)
+	}
+	return ""
+}
+
+// inputs gives the input of each task by the order's rule.
+type inputs struct {
+	rule  *release.Input
+	spans []release.Span
+	file  *os.File
+	ours  bool // file is a copy that was made here
+}
+
+func openInputs(ctx context.Context, hub *client.Client, digest canon.Digest, o *release.Order, given *os.File) (in *inputs, err error) {
+	in = &inputs{rule: &o.Input, file: given}
+	if o.Input.Range != nil {
+		if given != nil {
+			return nil, fmt.Errorf("order %s takes its inputs from a range of numbers, not from a file", digest.Short())
+		}
+		return in, nil
+	}
+	if given == nil {
+		if in.file, err = download(ctx, hub, digest, o.Input.Lines.Length); err != nil {
+			return nil, err
+		}
+		in.ours = true
+	}
+	if in.spans, err = o.CheckInput(in.file); err != nil {
+		in.close()
+		return nil, err
+	}
+	return in, nil
+}
+
+// download copies an order's input file from the hub.
+func download(ctx context.Context, hub *client.Client, order canon.Digest, length int64) (*os.File, error) {
+	body, err := hub.Open(ctx, "/v1/orders/"+order.String()+"/input")
+	if err != nil {
+		return nil, fmt.Errorf("fetching the order's input: %w", err)
+	}
+	defer body.Close()
+	f, err := os.CreateTemp("", "countersign-input-*")
+	if err != nil {
+		return nil, err
+	}
+	if err = os.Remove(f.Name()); err == nil { // it lives as long as it is open
+		_, err = io.Copy(f, io.LimitReader(body, length+1))
+	}
+	if err == nil {
+		_, err = f.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("fetching the order's input: %w", err), f.Close())
+	}
+	return f, nil
+}
+
+func (in *inputs) of(task uint64) ([]byte, error) {
+	if in.rule.Range != nil {
+		return in.rule.Range.RangeInput(task), nil
+	}
+	at := in.spans[task]
+	input := make([]byte, at.Length)
+	if _, err := in.file.ReadAt(input, at.Offset); err != nil {
+		return nil, fmt.Errorf("reading the input of task %d: %w", task, err)
+	}
+	return input, nil
+}
+
+func (in *inputs) close() {
+	if in.ours {
+		in.file.Close() // a copy that nobody needs any more
+	}
+}
