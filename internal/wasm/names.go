@@ -46,7 +46,7 @@ func readNames(r reader) Names {
 			return Names{}
 		}
 	}
-	if r.err != nil {
+	if r.err != nil || n.empty() {
 		return Names{}
 	}
 	return n
