@@ -139,6 +139,28 @@ func TestSlowReader(t *testing.T) {
 	}
 }
 
+// TestPing: a worker that does not answer pings is gone; one that does stays.
+func TestPing(t *testing.T) {
+	h := startHub(t, Options{pingEvery: 100 * time.Millisecond})
+	h.join(1) // reads nothing more, so it answers nothing
+	alive := h.join(2)
+	go func() {
+		for {
+			if _, err := alive.recv(); err != nil {
+				return
+			}
+		}
+	}()
+	if n := h.Status().Workers; n != 2 {
+		t.Fatalf("%d workers", n)
+	}
+	eventually(t, "the silent worker is gone", func() bool { return h.Status().Workers == 1 })
+	time.Sleep(500 * time.Millisecond)
+	if n := h.Status().Workers; n != 1 {
+		t.Errorf("the worker that answers is gone: %d left", n)
+	}
+}
+
 func (h *testHub) dial(header http.Header, protocols ...string) (int, error) {
 	conn, res, err := websocket.Dial(testContext(h.t), h.url+wire.WorkPath, &websocket.DialOptions{Subprotocols: protocols, HTTPHeader: header})
 	if err == nil {

@@ -53,6 +53,8 @@ type Options struct {
 	LeaseGrace, Reclaim time.Duration
 	// UnsafeOneNetwork lets one machine make verdicts alone: job.Config.
 	UnsafeOneNetwork bool
+
+	pingEvery time.Duration // of tests that do not want to wait
 }
 
 const (
@@ -114,6 +116,9 @@ func New(ctx context.Context, opt Options) (*Hub, error) {
 	}
 	if h.now == nil {
 		h.now = time.Now
+	}
+	if h.opt.pingEvery == 0 {
+		h.opt.pingEvery = pingEvery
 	}
 	h.ctx, h.stop = context.WithCancel(context.WithoutCancel(ctx))
 	if err := h.open(ctx); err != nil {

@@ -17,8 +17,7 @@ import (
 )
 
 const (
-	pingEvery    = 20 * time.Second
-	pingTimeout  = 20 * time.Second
+	pingEvery    = 20 * time.Second // and as long to answer
 	writeTimeout = 30 * time.Second
 	closeTimeout = 2 * time.Second
 	maxOutgoing  = 512 // messages that wait for a worker to read
@@ -66,7 +65,8 @@ func (h *Hub) serve(conn *websocket.Conn, client netip.Addr) {
 		return
 	}
 	defer h.leave(s)
-	s.ping = time.AfterFunc(pingEvery, s.probe)
+	s.ping = time.AfterFunc(time.Hour, s.probe)
+	s.ping.Reset(h.opt.pingEvery) // only now, because probe uses s.ping
 	defer s.ping.Stop()
 	if err := s.listen(); err != nil {
 		s.reject(err)
@@ -218,11 +218,11 @@ func (h *Hub) giveBack(s *session, m *wire.Return) {
 
 // probe pings the worker, so that a connection that is gone is noticed.
 func (s *session) probe() {
-	ctx, cancel := context.WithTimeout(s.ctx, pingTimeout)
+	ctx, cancel := context.WithTimeout(s.ctx, s.hub.opt.pingEvery)
 	defer cancel()
 	if err := s.conn.Ping(ctx); err != nil {
 		s.cancel()
 		return
 	}
-	s.ping.Reset(pingEvery)
+	s.ping.Reset(s.hub.opt.pingEvery)
 }

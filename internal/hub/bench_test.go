@@ -1,0 +1,73 @@
+package hub
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/coder/websocket"
+
+	"github.com/countersign/countersign/internal/wire"
+	"github.com/countersign/countersign/release"
+)
+
+// BenchmarkVotes measures votes from socket to disk and back, with honest
+// workers in the same process: they take about half of the machine.
+func BenchmarkVotes(b *testing.B) {
+	for _, workers := range []int{100, 400} {
+		b.Run(fmt.Sprintf("workers=%d", workers), func(b *testing.B) {
+			h := startHub(b, Options{UnsafeOneNetwork: true})
+			o := h.rangeOrder(1_000_000)
+			o.Redundancy.Vote = &release.Vote{Agree: 2, Of: 3}
+			h.submit(o, "")
+			var acked atomic.Int64
+			var once, all sync.WaitGroup
+			once.Add(1)
+			crew := make([]*worker, workers)
+			for n := range crew {
+				crew[n] = h.join(n)
+			}
+			b.ResetTimer()
+			for _, w := range crew {
+				w.send(&wire.Want{Leases: 8})
+				all.Go(func() { w.grind(&acked, int64(b.N), &once) })
+			}
+			once.Wait()
+			b.StopTimer()
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "votes/s")
+			h.end()
+			all.Wait()
+		})
+	}
+}
+
+// grind answers leases until n results of all workers are acknowledged.
+func (w *worker) grind(acked *atomic.Int64, n int64, once *sync.WaitGroup) {
+	ctx := w.t.Context()
+	for {
+		_, data, err := w.conn.Read(ctx)
+		if err != nil {
+			return
+		}
+		m, err := wire.DecodeFromHub(data)
+		if err != nil {
+			w.t.Error(err)
+			return
+		}
+		switch m := m.(type) {
+		case *wire.Lease:
+			if data, err = wire.Encode(w.result(m, honest(m))); err != nil {
+				w.t.Error(err)
+				return
+			}
+			if w.conn.Write(ctx, websocket.MessageText, data) != nil {
+				return
+			}
+		case *wire.Ack:
+			if acked.Add(1) == n {
+				once.Done()
+			}
+		}
+	}
+}
