@@ -184,7 +184,7 @@ func TestGrowsTooLarge(t *testing.T) {
 			if err != nil || len(out) < 6*len(source) {
 				t.Fatalf("%d bytes became %d: %v", len(source), len(out), err)
 			}
-			for range 4 {
+			for range 2 {
 				m.Code, m.Funcs = append(m.Code, m.Code[0]), append(m.Funcs, m.Funcs[0])
 			}
 			continue

@@ -41,6 +41,10 @@ A second Ctrl-C ends it at once.`,
 		if _, err := dial(*hub); err != nil {
 			return err
 		}
+		// To a program zero means the default; a person who writes it means none.
+		if slots == 0 || share == 0 {
+			return errors.New("--slots 0 or --share 0 percent would do nothing: give at least 1")
+		}
 		trusted, err := trust.load(c)
 		if err != nil {
 			return err

@@ -2,13 +2,14 @@
 // is done by a proxy in front of it.
 
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { after, afterEach, before, test } from "node:test";
 import { Visitor } from "./browser.ts";
 import { Proxy } from "./proxy.ts";
-import { sha256 } from "./sign.ts";
-import { Desk, factor, loop, run, Running, shots } from "./real.ts";
+import { order, release, sha256, Signer } from "./sign.ts";
+import { Desk, factor, loop, type Payload, run, Running, shots } from "./real.ts";
 
 const demo = new Map([
   ["7328499434", "2,17,257,838693"], ["3792814921", "7,41,13215383"], ["4083310343", "7,37,15765677"], ["4401689293", "643,757,9043"],
@@ -17,22 +18,32 @@ const demo = new Map([
   ["645966521", "41,167,94343"],
 ]);
 
+const numbers = [...demo.keys()].map((n) => n + "\n").join("");
+const modules = new Map([factor, loop].map((p) => [p, readFileSync(p.module)]));
+
+// Ada signs with the real program, which takes a second for each password;
+// Grace's statements are made here, so that the tests of other things are quick.
+const grace = new Signer();
+
 let desk: Desk;
 let hub: Running;
 let url: string;
-let orders = 0;
+let made = 0;
 const leaving: (() => Promise<void> | void)[] = [];
 
 before(async () => {
-  desk = new Desk("ada", "eve");
-  desk.signer("policy", "new", "--researcher", "Ada Lovelace,ada/,ada.pub", "--researcher", "Eve,eve/,eve.pub", "--max-task-fuel", "9000000000000000", "-o", "policy.json");
+  desk = new Desk("ada");
+  desk.signer(
+    "policy", "new", "--researcher", "Ada Lovelace,ada/,ada.pub", "--researcher", `Grace Hopper,grace/,${grace.text}`,
+    "--max-task-fuel", String(2 ** 53 - 1), "-o", "policy.json",
+  );
   hub = new Running(
     desk.dir, "hub", "serve", "--data", "data", "--listen", "127.0.0.1:0", "--policy", "policy.json", "--unsafe-one-network",
     "--allow-origin", "http://localhost:18099",
   );
-  [, url] = (await hub.says(/listening\s+(http:\S+)/)) as unknown as [string, string];
-  desk.write("numbers.txt", [...demo.keys()].map((n) => n + "\n").join(""));
-  publish(desk.release("ada", "ada/factor", factor), factor);
+  const said = await hub.says(/listening\s+(http:\S+)/);
+  url = said[1]!;
+  desk.write("numbers.txt", numbers);
 });
 
 afterEach(async () => {
@@ -44,17 +55,23 @@ after(async () => {
   desk?.clear();
 });
 
-function publish(statement: string, payload: { source: string; module: string }): void {
-  desk.signer("publish", statement, "--source", payload.source, "--module", payload.module, "--hub", url);
+/** A release by Grace, as its statement; every one is a new version. */
+function graces(payload: Payload, limits: Record<string, number> = {}, change: Record<string, unknown> = {}, seconds = 3600): Buffer {
+  const name = payload === factor ? "grace/factor" : "grace/loop";
+  const source = sha256(readFileSync(payload.source));
+  return release(modules.get(payload)!, { name, version: ++made, purpose: payload.purpose, source_sha256: source, ...change }, limits, seconds);
 }
 
-/** Signs and submits an order and returns its digest. */
-function order(release: string, key = "ada", agree = 1, of = 1, perTask = 1): string {
-  const name = `order-${++orders}.json`;
-  desk.signer(
-    "order", "-k", `${key}.key`, "--release", release, "--lines", "numbers.txt", "--per-task", String(perTask), "--title", `Order ${orders}`,
-    "--agree", String(agree), "--of", String(of), "-o", name,
-  );
+/** Publishes a release of Grace's and returns its digest. */
+function publish(payload: Payload, statement: Buffer): string {
+  const name = desk.keep(`release-${++made}.json`, statement, grace);
+  desk.signer("publish", name, "--source", payload.source, "--module", payload.module, "--hub", url);
+  return sha256(statement);
+}
+
+/** Submits an order of Grace's over the demo's numbers and returns its digest. */
+function submit(releaseDigest: string, perTask = 1): string {
+  const name = desk.keep(`order-${++made}.json`, order(releaseDigest, `Order ${made}`, numbers, perTask), grace);
   const said = desk.signer("submit", name, "--input", "numbers.txt", "--hub", url, "--json");
   return (JSON.parse(said) as { order: string }).order;
 }
@@ -92,7 +109,17 @@ function assertDemo(order: string): void {
 }
 
 test("two visitors opt in, and an order of two votes a task completes", async () => {
-  const digest = order("ada-factor-1.release.json", "ada", 2, 3);
+  desk.signer(
+    "release", "-k", "ada.key", "--name", "ada/factor", "--purpose", factor.purpose, "--source", factor.source, "--module", factor.module,
+    "--memory-pages", "16", "--task-fuel", "200000000000",
+  );
+  desk.signer("publish", "ada-factor-1.release.json", "--source", factor.source, "--module", factor.module, "--hub", url);
+  desk.signer(
+    "order", "-k", "ada.key", "--release", "ada-factor-1.release.json", "--lines", "numbers.txt", "--title", "Factor the numbers",
+    "--agree", "2", "--of", "3", "-o", "ada-order.json",
+  );
+  const said = desk.signer("submit", "ada-order.json", "--input", "numbers.txt", "--hub", url, "--json");
+  const digest = (JSON.parse(said) as { order: string }).order;
   const [a, b] = [await visit(), await visit()];
   const from = Date.now();
   await a.start.click();
@@ -112,7 +139,7 @@ test("two visitors opt in, and an order of two votes a task completes", async ()
 });
 
 test("from Start to the first verified instruction", async () => {
-  const digest = order("ada-factor-1.release.json");
+  const digest = submit(publish(factor, graces(factor)));
   const v = await visit();
   const millis = await v.page.evaluate(async () => {
     const from = performance.now();
@@ -133,106 +160,98 @@ interface Tampering {
   readonly what: string;
   readonly check: string;
   readonly words: RegExp;
-  readonly tamper: (desk: Desk, release: { digest: string; module: string }) => Proxy["tamper"];
+  /** What the proxy answers instead, given what was published. */
+  readonly tamper: (statement: Buffer) => Map<string, Buffer>;
 }
+
+const module = modules.get(factor)!;
+const path = (statement: Buffer): string => `/s/${sha256(statement)}`;
+const replaced = (statement: Buffer, by: Buffer, signer: Signer): Map<string, Buffer> =>
+  new Map([[path(statement), by], [`${path(statement)}.minisig`, signer.sign(by)]]);
 
 const tamperings: Tampering[] = [
   {
     what: "an altered module byte",
     check: "module_sha256",
     words: /not the one that the researcher signed/,
-    tamper: (_, { module }) => (path, body) => (path === `/m/${module}` ? Buffer.from(body.map((b, i) => (i === 1000 ? b ^ 1 : b))) : undefined),
+    tamper: () => new Map([[`/m/${sha256(module)}`, Buffer.from(module.map((b, i) => (i === 1000 ? b ^ 1 : b)))]]),
   },
   {
     what: "a longer module than signed",
     check: "module_length",
     words: /longer or shorter/,
-    tamper: (_, { module }) => (path, body) => (path === `/m/${module}` ? Buffer.concat([body, Buffer.of(0)]) : undefined),
+    tamper: () => new Map([[`/m/${sha256(module)}`, Buffer.concat([module, Buffer.of(0)])]]),
   },
   {
     what: "an altered release",
     check: "signature_invalid",
     words: /changed after it was signed/,
-    tamper: (_, { digest }) => (path, body) => (path === `/s/${digest}` ? Buffer.from(body.toString().replace('"version": 1', '"version": 2')) : undefined),
+    tamper: (s) => new Map([[path(s), Buffer.from(s.toString().replace('"seconds": 60', '"seconds": 61'))]]),
   },
   {
     what: "a release by a key that the page does not trust",
     check: "signature_unknown_key",
     words: /key that this page does not trust/,
-    tamper: (desk, { digest }) => {
-      desk.signer("key", "new", "mallory");
-      const forged = desk.release("mallory", "ada/factor", factor, "--dir", "forged");
-      return (path) => (path === `/s/${digest}` ? desk.read(`forged/${forged}`) : path === `/s/${digest}.minisig` ? desk.read(`forged/${forged}.minisig`) : undefined);
-    },
+    tamper: (s) => replaced(s, s, new Signer()),
+  },
+  {
+    what: "a release by another key under a trusted key's id",
+    check: "signature_invalid",
+    words: /somebody else signed it/,
+    tamper: (s) => replaced(s, s, new Signer(grace.raw.subarray(2, 10))),
   },
   {
     what: "an expired release",
     check: "expiry",
     words: /has expired/,
-    tamper: (desk, { digest }) => {
-      const old = desk.release("ada", "ada/factor", factor, "--dir", "old", "--expires-in", "1s");
-      return (path) => (path === `/s/${digest}` ? desk.read(`old/${old}`) : path === `/s/${digest}.minisig` ? desk.read(`old/${old}.minisig`) : undefined);
-    },
+    tamper: (s) => replaced(s, graces(factor, {}, {}, -1), grace),
   },
   {
     what: "another good release than announced",
     check: "statement_sha256",
     words: /another statement/,
-    tamper: (desk, { digest }) => {
-      const other = desk.release("ada", "ada/factor", factor, "--dir", "other", "--version", "9");
-      return (path) => (path === `/s/${digest}` ? desk.read(`other/${other}`) : path === `/s/${digest}.minisig` ? desk.read(`other/${other}.minisig`) : undefined);
-    },
+    tamper: (s) => replaced(s, graces(factor), grace),
   },
   {
     what: "a statement without end",
     check: "too_large",
     words: /more than a statement may hold/,
-    tamper: (_, { digest }) => (path) => (path === `/s/${digest}` ? Buffer.alloc(1 << 20, 0x20) : undefined),
+    tamper: (s) => new Map([[path(s), Buffer.alloc(1 << 20, 0x20)]]),
   },
 ];
 
 for (const { what, check, words, tamper } of tamperings) {
   test(`${what} is refused before a single instruction runs`, async () => {
-    const statement = desk.read("ada-factor-1.release.json");
     const proxy = new Proxy(url);
-    const { release, module } = digests(statement);
-    proxy.tamper = tamper(desk, { digest: release, module });
-    await new Promise((resolve) => setTimeout(resolve, check === "expiry" ? 1500 : 0));
-    const digest = order("ada-factor-1.release.json");
+    const statement = graces(factor);
+    const digest = submit(publish(factor, statement));
+    proxy.answers = tamper(statement);
     const v = await behind(proxy);
     const logged = hub.output.length;
     await v.start.click();
     await v.state("refused");
     assert.equal(await v.page.locator("#countersign").getAttribute("data-check"), check);
     assert.match((await v.status.textContent()) ?? "", words);
+    await v.page.getByText(`Failed check: ${check}.`).waitFor();
     // No frame, no worker: there was nothing that could have compiled it.
     assert.equal(v.workers, 0);
     assert.equal(v.page.frames().length, 1);
     assert.equal(await v.compiled(), 0);
     assert.equal(await v.gauge("Tasks done"), 0);
     await v.until("the hub's log", () => new RegExp(`lease returned.*reason=refused check=${check}`).test(hub.output.slice(logged)));
-    await v.page.getByText(`Failed check: ${check}.`).waitFor();
     // The same visitor goes on as soon as the hub is itself again.
-    proxy.tamper = () => undefined;
+    proxy.answers = new Map();
     await v.stop.click();
     await v.state("stopped");
     await v.start.click();
     await v.until("the order", async () => (await state(digest)) === "done", 60_000);
     assert.ok((await v.gauge("Tasks done")) > 0);
+    assert.ok((await v.compiled()) > 0);
   });
 }
 
-function digests(statement: Buffer): { release: string; module: string } {
-  return {
-    release: sha256(statement),
-    module: (JSON.parse(statement.toString()) as { module_sha256: string }).module_sha256,
-  };
-}
-
 test("the operator's kill ends an endless loop", async () => {
-  const statement = desk.release("eve", "eve/loop", loop, "--seconds", "600");
-  publish(statement, loop);
-  const digest = order(statement, "eve", 1, 1, 13);
+  const digest = submit(publish(loop, graces(loop, { seconds: 600 })), 13);
   const v = await visit();
   await v.start.click();
   await v.state("running");
@@ -246,9 +265,7 @@ test("the operator's kill ends an endless loop", async () => {
 });
 
 test("the release's time limit ends an endless loop", async () => {
-  const statement = desk.release("eve", "eve/loop", loop, "--seconds", "1", "--version", "2");
-  publish(statement, loop);
-  const digest = order(statement, "eve", 1, 1, 13);
+  const digest = submit(publish(loop, graces(loop, { seconds: 1 })), 13);
   const v = await visit();
   const logged = hub.output.length;
   await v.start.click();
@@ -261,9 +278,7 @@ test("the release's time limit ends an endless loop", async () => {
 });
 
 test("the visitor's stop ends an endless loop", async () => {
-  const statement = desk.release("eve", "eve/loop", loop, "--seconds", "600", "--version", "3");
-  publish(statement, loop);
-  const digest = order(statement, "eve", 1, 1, 13);
+  const digest = submit(publish(loop, graces(loop, { seconds: 600 })), 13);
   const v = await visit();
   await v.start.click();
   await v.state("running");
@@ -288,7 +303,7 @@ test("another site embeds it with the tag that the hub prints", async () => {
     site.closeAllConnections();
   });
   assert.equal((site.address() as AddressInfo).port, 18099);
-  const digest = order("ada-factor-1.release.json");
+  const digest = submit(publish(factor, graces(factor)));
   const v = await visit("http://localhost:18099/");
   await v.start.click();
   await v.until("the order", async () => (await state(digest)) === "done", 60_000);
@@ -297,9 +312,11 @@ test("another site embeds it with the tag that the hub prints", async () => {
 });
 
 test("the page is pleasant before, during and after", async () => {
+  const grace1 = publish(factor, graces(factor, {}, { version: 1 }));
   for (const [name, width, height] of [["", 1280, 800], ["-phone", 390, 844]] as const) {
     const v = await visit(url, { width, height });
     await v.page.getByLabel("Share of each core").fill("25");
+    await v.page.getByLabel("Share of each core").blur();
     const take = async (moment: string): Promise<void> => {
       assert.equal(await v.page.evaluate(() => document.documentElement.scrollWidth), width, `${moment}: sideways`);
       await v.page.evaluate(() => scrollTo(0, 0));
@@ -308,11 +325,11 @@ test("the page is pleasant before, during and after", async () => {
       await shots(v, `page-${moment}${name}`);
     };
     await take("before");
-    const digest = order("ada-factor-1.release.json");
+    const digest = submit(grace1, 3);
     await v.start.click();
-    await v.until("some results", async () => (await v.gauge("Acknowledged")) >= 4);
-    await v.state("running");
-    await v.page.waitForTimeout(150);
+    await v.until("some results", async () => (await v.gauge("Acknowledged")) >= 2);
+    await v.until("progress", async () => (await v.page.locator("progress").evaluate((p) => (p as HTMLProgressElement).value)) > 300);
+    await v.page.waitForTimeout(300);
     await take("during");
     await v.until("the order", async () => (await state(digest)) === "done", 60_000);
     await v.stop.click();

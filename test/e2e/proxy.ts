@@ -5,8 +5,8 @@ import { createServer, request, type Server } from "node:http";
 import { type AddressInfo, connect } from "node:net";
 
 export class Proxy {
-  /** What to answer instead, by path; undefined leaves it as it is. */
-  tamper: (path: string, body: Buffer) => Buffer | undefined = () => undefined;
+  /** What to answer instead, by path. */
+  answers = new Map<string, Buffer>();
   private readonly server: Server;
 
   constructor(hub: string) {
@@ -18,11 +18,9 @@ export class Proxy {
         const parts: Buffer[] = [];
         answer.on("data", (d: Buffer) => parts.push(d));
         answer.on("end", () => {
-          const body = Buffer.concat(parts);
-          const changed = this.tamper(q.url ?? "", body) ?? body;
           const { "content-length": _, etag: __, ...rest } = answer.headers;
           r.writeHead(answer.statusCode ?? 502, rest);
-          r.end(changed);
+          r.end(this.answers.get(q.url ?? "") ?? Buffer.concat(parts));
         });
       });
       upstream.on("error", () => r.destroy());

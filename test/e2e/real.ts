@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Visitor } from "./browser.ts";
 import { root } from "./paths.ts";
+import type { Signer } from "./sign.ts";
 
 
 
@@ -54,15 +55,11 @@ export class Desk {
     return name;
   }
 
-  /** Signs a release of a payload and returns the statement's file name. */
-  release(key: string, name: string, payload: Payload, ...more: string[]): string {
-    if (more.includes("--dir")) mkdirSync(this.path(more[more.indexOf("--dir") + 1]!), { recursive: true });
-    this.signer(
-      "release", "-k", `${key}.key`, "--name", name, "--purpose", payload.purpose, "--source", payload.source, "--module", payload.module,
-      "--memory-pages", "16", "--task-fuel", "9000000000000000", ...more,
-    );
-    const version = more.includes("--version") ? more[more.indexOf("--version") + 1]! : "1";
-    return `${name.replaceAll("/", "-")}-${version}.release.json`;
+  /** Writes a statement with its signature beside it. */
+  keep(name: string, statement: Buffer, signer: Signer): string {
+    writeFileSync(this.path(name), statement);
+    writeFileSync(this.path(name + ".minisig"), signer.sign(statement));
+    return name;
   }
 
   clear(): void {

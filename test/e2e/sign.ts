@@ -32,6 +32,35 @@ export const sha256 = (bytes: Buffer | Uint8Array): string => createHash("sha256
 /** Canonical form of a statement. */
 export const canonical = (value: unknown): Buffer => Buffer.from(JSON.stringify(value, null, 2) + "\n");
 
+/** RFC 6962 tree hash of the leaves. */
+export function treeRoot(leaves: readonly Buffer[]): Buffer {
+  const hash = (...parts: Buffer[]): Buffer => createHash("sha256").update(Buffer.concat(parts)).digest();
+  if (leaves.length === 1) return hash(Buffer.of(0), leaves[0]!);
+  let half = 1;
+  while (2 * half < leaves.length) half *= 2;
+  return hash(Buffer.of(1), treeRoot(leaves.slice(0, half)), treeRoot(leaves.slice(half)));
+}
+
+const time = (seconds: number): string => new Date(Date.now() + seconds * 1000).toISOString().slice(0, 19) + "Z";
+
+/** An order over the lines of a file, one vote a task. */
+export function order(releaseDigest: string, title: string, file: string, perTask: number): Buffer {
+  const lines = file.split(/(?<=\n)/);
+  const tasks: Buffer[] = [];
+  for (let i = 0; i < lines.length; i += perTask) tasks.push(Buffer.from(lines.slice(i, i + perTask).join("")));
+  return canonical({
+    type: "countersign.order/v1",
+    title,
+    release_sha256: releaseDigest,
+    input: { lines: { tree_root: treeRoot(tasks).toString("hex"), length: file.length, lines: lines.length, per_task: perTask } },
+    redundancy: { vote: { agree: 1, of: 1 } },
+    complete_permille: 1000,
+    priority: 5,
+    not_before: time(-60),
+    expires: time(3600),
+  });
+}
+
 /** A release of module that expires so many seconds from now; change overrides members. */
 export function release(module: Buffer, change: Record<string, unknown> = {}, limits: Record<string, number> = {}, seconds = 3600): Buffer {
   return canonical({
@@ -45,7 +74,7 @@ export function release(module: Buffer, change: Record<string, unknown> = {}, li
     cost_table: "v1",
     limits: { task_fuel: 2 ** 53 - 1, segment_fuel: 2 ** 53 - 1, memory_pages: 16, seconds: 60, output_bytes: 65536, ...limits },
     purpose: "Factors integers by trial division.",
-    expires: new Date(Date.now() + seconds * 1000).toISOString().slice(0, 19) + "Z",
+    expires: time(seconds),
     ...change,
   });
 }

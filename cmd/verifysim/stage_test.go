@@ -1,0 +1,114 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/countersign/countersign/internal/canon"
+	"github.com/countersign/countersign/internal/client"
+	"github.com/countersign/countersign/internal/hub"
+	"github.com/countersign/countersign/internal/wire"
+	"github.com/countersign/countersign/keys"
+	"github.com/countersign/countersign/payloads"
+	"github.com/countersign/countersign/policy"
+	"github.com/countersign/countersign/release"
+)
+
+// stage starts a hub with a release and an order over the lines of a file:
+// stage FILE PER-TASK. It writes ada.pub and policy.json, and sets
+// COUNTERSIGN_HUB and ORDER; the hub's log is hub.log. With FILE loop it is a release of an endless loop.
+func stage(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: stage FILE PER-TASK")
+	}
+	perTask, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	ada, err := keys.Generate(nil)
+	ts.Check(err)
+	p := policy.Policy{Type: policy.Type, Version: 1, Expires: in(time.Hour), Researchers: []policy.Researcher{{Name: "Ada", Key: ada.Public(), Prefix: "ada/",
+		Ceilings: policy.Ceilings{TaskFuel: 1 << 50, MemoryPages: 100, Seconds: 1000, Tasks: 1000}}}}
+	encoded, err := p.Encode()
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs("ada.pub"), ada.Public().File(), 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs("policy.json"), encoded, 0o600))
+
+	dir, err := os.MkdirTemp(ts.MkAbs("."), "data")
+	ts.Check(err)
+	log, err := os.Create(ts.MkAbs("hub.log"))
+	ts.Check(err)
+	ts.Defer(func() { ts.Check(log.Close()) })
+	h, err := hub.New(context.Background(), hub.Options{Data: dir, Policy: encoded, UnsafeOneNetwork: true, Log: slog.New(slog.NewTextHandler(log, nil))})
+	ts.Check(err)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	ctx, stop := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- h.Run(ctx, l) }()
+	ts.Defer(func() {
+		stop()
+		ts.Check(<-served)
+		ts.Check(h.Close())
+	})
+	ts.Setenv("COUNTERSIGN_HUB", "http://"+l.Addr().String())
+	c, err := client.New("http://"+l.Addr().String(), "")
+	ts.Check(err)
+	source, module, input := payloads.FactorSource, payloads.FactorModule, []byte("1\n2\n3\n")
+	if args[0] == "loop" {
+		source, module = payloads.LoopSource, payloads.LoopModule
+	} else {
+		input = []byte(ts.ReadFile(args[0]))
+	}
+	ts.Setenv("ORDER", publish(ts, c, ada, source, module, input, int64(perTask)).String())
+}
+
+func in(d time.Duration) canon.Time { return canon.TimeOf(time.Now().Add(d)) }
+
+func publish(ts *testscript.TestScript, c *client.Client, key keys.SecretKey, source, module, input []byte, perTask int64) canon.Digest {
+	r := release.Release{Type: release.Type, Name: "ada/test", Version: 1, ModuleSHA256: canon.Sum(module), ModuleLength: int64(len(module)), SourceSHA256: canon.Sum(source),
+		ABI: release.ABI, CostTable: release.CostTable, Limits: release.Limits{TaskFuel: 1 << 40, SegmentFuel: 1 << 40, MemoryPages: payloads.Pages, Seconds: 100, OutputBytes: 10000},
+		Purpose: "A test.", Expires: in(time.Hour)}
+	st, sig, err := r.Sign(key)
+	ts.Check(err)
+	ts.Check(c.Post(context.Background(), "/v1/releases", &wire.ReleaseAdmitted{}, client.Bytes("statement", st), client.Bytes("signature", sig), client.Bytes("source", source), client.Bytes("module", module)))
+	lines, err := release.Split(bytes.NewReader(input), perTask, func(uint64, release.Span, []byte) error { return nil })
+	ts.Check(err)
+	o := release.Order{Type: release.OrderType, Title: "Some numbers", ReleaseSHA256: canon.Sum(st), Input: release.Input{Lines: lines},
+		Redundancy: release.Redundancy{Vote: &release.Vote{Agree: 2, Of: 3}}, CompletePermille: 1000, NotBefore: in(-time.Minute), Expires: in(30 * time.Minute)}
+	st, sig, err = o.Sign(key)
+	ts.Check(err)
+	ts.Check(c.Post(context.Background(), "/v1/orders", &wire.OrderAdmitted{}, client.Bytes("statement", st), client.Bytes("signature", sig), client.Bytes("input", input)))
+	return canon.Sum(st)
+}
+
+// await waits until the order is done, that many leases are lent, or the
+// hub's log has a line with a text: await done, await leases N, await log TEXT.
+func await(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 1 {
+		ts.Fatalf("usage: await done, await leases N, await log TEXT")
+	}
+	c, err := client.New(ts.Getenv("COUNTERSIGN_HUB"), "")
+	ts.Check(err)
+	order, err := canon.ParseDigest(ts.Getenv("ORDER"))
+	ts.Check(err)
+	for end := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		info, err := c.Order(context.Background(), order)
+		ts.Check(err)
+		switch {
+		case args[0] == "done" && info.State == "done",
+			args[0] == "leases" && strconv.Itoa(info.Leases) == args[1],
+			args[0] == "log" && strings.Contains(ts.ReadFile("hub.log"), args[1]):
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("after a minute: %+v", info)
+		}
+	}
+}
