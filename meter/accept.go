@@ -2,6 +2,7 @@ package meter
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/countersign/countersign/internal/abi"
@@ -12,16 +13,16 @@ import (
 const (
 	notABI        wasm.Feature = "imports outside of the ABI"
 	reservedNames wasm.Feature = "names reserved for metering"
-	importInTable wasm.Feature = "imported functions in tables"
+	hostFloats    wasm.Feature = "floats in the types of imported functions"
 	notCommand    wasm.Feature = "modules that are no WASI command"
 )
 
 // Limits of a source beyond the decoder's.
 const (
-	maxBody    = 1 << 20
-	maxNesting = 1000
-	// What metering adds at most.
-	addedTypes, addedFuncs = 3, 4
+	maxBody = 1 << 20
+	// What metering adds at most, besides a function for every import and table.
+	addedTypes, addedFuncs, addedGlobals = 5, 8, 2
+	addedLocals                          = 5
 )
 
 func refuse(f wasm.Feature, offset int, format string, args ...any) error {
@@ -29,17 +30,52 @@ func refuse(f wasm.Feature, offset int, format string, args ...any) error {
 }
 
 // accept checks a module as a whole, everything but its instructions.
-func accept(m *wasm.Module, pages uint32) error {
-	for _, check := range []func(*wasm.Module) error{acceptImports, acceptExports, acceptTables, acceptSizes} {
+func accept(m *wasm.Module, opt *Options) error {
+	checks := []func(*wasm.Module) error{acceptNames, acceptSizes}
+	if opt.Library {
+		checks = append(checks, acceptHost)
+	} else {
+		checks = append(checks, acceptImports, acceptCommand)
+	}
+	for _, check := range checks {
 		if err := check(m); err != nil {
 			return err
 		}
 	}
 	switch {
-	case m.Memory.Min > pages:
-		return refuse("", m.Memory.Offset, "the module needs %d pages of memory, %d are allowed", m.Memory.Min, pages)
-	case pages > wasm.MaxPages:
-		return refuse("", m.Memory.Offset, "%d pages of memory: at most %d exist", pages, wasm.MaxPages)
+	case opt.MemoryPages > wasm.MaxPages:
+		return refuse("", 0, "%d pages of memory: at most %d exist", opt.MemoryPages, wasm.MaxPages)
+	case m.Memory != nil && m.Memory.Min > opt.MemoryPages:
+		return refuse("", m.Memory.Offset, "the module needs %d pages of memory, %d are allowed", m.Memory.Min, opt.MemoryPages)
+	}
+	return nil
+}
+
+// acceptNames keeps what metering adds apart from what is there.
+func acceptNames(m *wasm.Module) error {
+	for _, im := range m.Imports {
+		if im.Module == abi.Countersign && im.Name == abi.Refill {
+			return refuse(reservedNames, im.Offset, "import %q.%q is reserved for metering (is the module metered already?)", im.Module, im.Name)
+		}
+	}
+	for _, e := range m.Exports {
+		if strings.HasPrefix(e.Name, abi.ReservedPrefix) {
+			return refuse(reservedNames, e.Offset, "export %+q: names that start with %s are reserved for metering (is the module metered already?)", e.Name, abi.ReservedPrefix)
+		}
+	}
+	return nil
+}
+
+// acceptHost refuses imported functions with floats, whose NaNs would differ
+// from host to host.
+func acceptHost(m *wasm.Module) error {
+	for _, im := range m.Imports {
+		t := m.Types[im.Type]
+		for _, v := range slices.Concat(t.Params, t.Results) {
+			if v == wasm.F32 || v == wasm.F64 || v == wasm.V128 {
+				return refuse(hostFloats, im.Offset, "not accepted: %s (%+q.%+q of type %s)", hostFloats, im.Module, im.Name, t)
+			}
+		}
 	}
 	return nil
 }
@@ -50,8 +86,6 @@ func acceptImports(m *wasm.Module) error {
 		switch t := m.Types[im.Type]; {
 		case !ok:
 			return refuse(notABI, im.Offset, "import %+q.%+q is not part of the ABI", im.Module, im.Name)
-		case f.Module == abi.Countersign && f.Name == abi.Refill:
-			return refuse(reservedNames, im.Offset, "import %q.%q is reserved for metering (is the module metered already?)", im.Module, im.Name)
 		case !t.Equal(f.Type):
 			return refuse(notABI, im.Offset, "import %q.%q has type %s, the ABI's is %s", im.Module, im.Name, t, f.Type)
 		}
@@ -59,14 +93,12 @@ func acceptImports(m *wasm.Module) error {
 	return nil
 }
 
-// acceptExports makes sure of _start and memory.
-func acceptExports(m *wasm.Module) error {
+// acceptCommand makes sure of _start and memory.
+func acceptCommand(m *wasm.Module) error {
 	var start, memory bool
 	for _, e := range m.Exports {
 		switch {
-		case strings.HasPrefix(e.Name, abi.ReservedPrefix):
-			return refuse(reservedNames, e.Offset, "export %+q: names that start with %s are reserved for metering (is the module metered already?)", e.Name, abi.ReservedPrefix)
-		case e.Name == "_start" && e.Kind == wasm.ExportFunc:
+		case e.Name == entry && e.Kind == wasm.ExportFunc:
 			if t := m.FuncType(e.Index); !t.Equal(wasm.FuncType{}) {
 				return refuse(notCommand, e.Offset, "_start has type %s, () → () is wanted", t)
 			}
@@ -84,18 +116,8 @@ func acceptExports(m *wasm.Module) error {
 	return nil
 }
 
-// acceptTables keeps host functions out of tables: a call through a table is
-// charged as a call of the module's own function.
-func acceptTables(m *wasm.Module) error {
-	for _, e := range m.Elems {
-		for _, f := range e.Funcs {
-			if int(f) < len(m.Imports) {
-				return refuse(importInTable, e.Offset, "imported function %d (%s.%s) in a table is not accepted", f, m.Imports[f].Module, m.Imports[f].Name)
-			}
-		}
-	}
-	return nil
-}
+// entry is the function that a command starts with.
+const entry = "_start"
 
 // acceptSizes leaves room for what metering adds.
 func acceptSizes(m *wasm.Module) error {
@@ -104,9 +126,10 @@ func acceptSizes(m *wasm.Module) error {
 			return inFunction(m, i, m.Code[i].Offset, "function body of %d bytes, at most %d allowed", n, maxBody)
 		}
 	}
-	if len(m.Types)+addedTypes > wasm.MaxTypes || len(m.Imports) >= wasm.MaxImports || len(m.Globals) >= wasm.MaxGlobals ||
-		len(m.Exports) >= wasm.MaxExports || m.NumFuncs()+addedFuncs > wasm.MaxFuncs {
-		return refuse("", 0, "the module has no room for what metering adds: %d types, %d functions, an import, a global and an export fewer than the limits are allowed", addedTypes, addedFuncs)
+	funcs := addedFuncs + len(m.Imports) + len(m.Tables)
+	if len(m.Types)+addedTypes+len(m.Tables) > wasm.MaxTypes || len(m.Imports) >= wasm.MaxImports || len(m.Globals)+addedGlobals > wasm.MaxGlobals ||
+		len(m.Exports)+addedGlobals > wasm.MaxExports || m.NumFuncs()+funcs > wasm.MaxFuncs {
+		return refuse("", 0, "the module has no room for what metering adds: a few types, functions, globals and exports fewer than the limits are allowed")
 	}
 	return nil
 }

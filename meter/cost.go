@@ -8,22 +8,63 @@ const CostTable = "v1"
 // Dynamic and fixed costs that are not one instruction's.
 const (
 	costEntry    = 1    // of a function body
-	costHostCall = 128  // besides the call
+	costHostCall = 128  // of an imported function, besides the call
 	costPage     = 1024 // of memory.grow, a page
-	bulkShift    = 3
+	costElement  = 1    // of bulk operations on tables and table.grow, an element
+	bulkShift    = 3    // of bulk operations on memory: bytes shifted right are fuel
 )
 
-var costs = buildCosts()
+var (
+	costs       = buildCosts()
+	vectorCosts = buildVectorCosts()
+)
 
 // cost returns the static fuel of an instruction.
 func cost(op wasm.Op) uint64 {
-	if int(op) < len(costs) {
+	number := op & 0xffff
+	switch {
+	case int(op) < len(costs):
 		return uint64(costs[op])
-	}
-	if op <= 0xfc0007 { // saturating conversions
+	case op > 0xfd0000:
+		return uint64(vectorCosts[number&0xff])
+	case op == 0xfd0000: // v128.load
 		return 2
+	case number <= 7: // saturating conversions
+		return 2
+	case op == wasm.OpTableSize:
+		return 2
+	case op == wasm.OpTableGrow:
+		return 128
 	}
-	return 16 // memory.init, data.drop, memory.copy, memory.fill
+	return 16 // bulk operations, data.drop, elem.drop
+}
+
+func buildVectorCosts() (t [256]uint8) {
+	for i := range t {
+		t[i] = 1
+	}
+	span := func(cost uint8, from, to int) {
+		for op := from; op <= to; op++ {
+			t[op] = cost
+		}
+	}
+	span(2, 0x00, 0x0b) // loads, store
+	t[0x0c] = 0         // const
+	span(2, 0x0d, 0x0e) // shuffle, swizzle
+	span(2, 0x15, 0x22) // lanes
+	span(3, 0x54, 0x5b) // lane loads and stores
+	span(2, 0x5c, 0x5f) // loads with zeros, demote, promote
+	t[0x62] = 4         // popcnt
+	span(2, 0x67, 0x6a) // rounding
+	t[0x74], t[0x75], t[0x7a], t[0x94] = 2, 2, 2, 2
+	span(2, 0x6b, 0x6d) // byte shifts
+	t[0xcc], t[0xd5] = 2, 4
+	t[0xe3], t[0xef], t[0xe7], t[0xf3] = 12, 12, 8, 8  // sqrt, div
+	for _, op := range []int{0xe8, 0xe9, 0xf4, 0xf5} { // min, max
+		t[op] = 3
+	}
+	span(3, 0xf8, 0xff) // conversions
+	return t
 }
 
 func buildCosts() (t [256]uint8) {
@@ -43,7 +84,7 @@ func buildCosts() (t [256]uint8) {
 	set(0, wasm.OpBlock, wasm.OpLoop, wasm.OpEnd, wasm.OpElse, wasm.OpNop, wasm.OpDrop, wasm.OpUnreachable,
 		wasm.OpLocalGet, wasm.OpLocalSet, wasm.OpLocalTee, wasm.OpI32Const, wasm.OpI64Const, wasm.OpF32Const, wasm.OpF64Const)
 	span(2, 0x28, 0x3e) // loads, stores
-	set(2, wasm.OpBrTable, wasm.OpSelect, wasm.OpMemorySize)
+	set(2, wasm.OpBrTable, wasm.OpSelect, wasm.OpSelectT, wasm.OpMemorySize, wasm.OpTableGet, wasm.OpTableSet)
 	set(3, wasm.OpCall)
 	set(5, wasm.OpCallIndirect)
 	set(128, wasm.OpMemoryGrow)

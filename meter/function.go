@@ -1,10 +1,6 @@
 package meter
 
-import (
-	"fmt"
-
-	"github.com/countersign/countersign/internal/wasm"
-)
+import "github.com/countersign/countersign/internal/wasm"
 
 // edit is a change to a function's code: the bytes from at to end of the file
 // are replaced by what kind says.
@@ -17,11 +13,17 @@ type edit struct {
 type editKind byte
 
 const (
-	editCharge editKind = iota // at the start of a metered block
-	editCheck                  // the same, and check
-	editCall                   // call of function value
-	editGrow                   // memory.grow
-	editBulk                   // before a bulk operation, whose length is on the stack
+	editCharge    editKind = iota // at the start of a metered block
+	editCheck                     // the same, and check
+	editReturn                    // return, value blocks deep
+	editExit                      // before the function's last end
+	editCall                      // call of function value
+	editIndirect                  // call_indirect
+	editRef                       // ref.func of function value
+	editGrow                      // memory.grow
+	editTableGrow                 // table.grow of table value
+	editBulk                      // before a bulk operation on bytes, whose length is on the stack
+	editElements                  // before a bulk operation on elements, whose count is on the stack
 )
 
 // frame is an open block.
@@ -35,12 +37,9 @@ type frame struct {
 // plan finds the metered blocks of a function: docs/spec/meter.md, "Blocks,
 // charges, checks".
 type plan struct {
-	imports uint32
 	edits   []edit
 	current int // index of the current block's charge, or -1: nothing runs here
 	frames  []frame
-	grows   bool // memory.grow was seen
-	bulk    bool // a bulk operation was seen
 }
 
 // function plans defined function i, in the order of its code.
@@ -51,9 +50,7 @@ func (p *plan) function(m *wasm.Module, i int) error {
 	p.charge(costEntry)
 	in := m.Instrs(i)
 	for v := (wasm.Instr{}); in.Next(&v); {
-		if why := p.step(&v); why != "" {
-			return inFunction(m, i, v.Start, "%s", why)
-		}
+		p.step(&v)
 	}
 	return in.Err()
 }
@@ -76,14 +73,24 @@ func (p *plan) charge(fuel uint64) {
 	}
 }
 
-// step plans one instruction, or says why it cannot stand here.
-func (p *plan) step(v *wasm.Instr) string {
+// instead replaces an instruction.
+func (p *plan) instead(v *wasm.Instr, kind editKind, value uint32) {
+	p.edits = append(p.edits, edit{v.Start, v.End, kind, uint64(value)})
+}
+
+// before adds something in front of an instruction.
+func (p *plan) before(v *wasm.Instr, kind editKind) {
+	p.edits = append(p.edits, edit{v.Start, v.Start, kind, 0})
+}
+
+// step plans one instruction.
+func (p *plan) step(v *wasm.Instr) {
 	p.charge(cost(v.Op))
 	switch v.Op {
 	case wasm.OpBlock, wasm.OpLoop, wasm.OpIf:
-		return p.open(v)
+		p.open(v)
 	case wasm.OpElse:
-		return p.otherwise(v)
+		p.otherwise(v)
 	case wasm.OpEnd:
 		p.close(v)
 	case wasm.OpBr:
@@ -99,22 +106,35 @@ func (p *plan) step(v *wasm.Instr) string {
 			p.branch(l)
 		}
 		p.current = -1
-	case wasm.OpReturn, wasm.OpUnreachable:
+	case wasm.OpReturn:
+		p.instead(v, editReturn, uint32(len(p.frames)-1))
 		p.current = -1
-	case wasm.OpCall:
-		if v.A < p.imports {
-			p.charge(costHostCall)
-		} else {
-			p.edits = append(p.edits, edit{v.Start, v.End, editCall, uint64(v.A)})
-		}
-	case wasm.OpMemoryGrow:
-		p.edits = append(p.edits, edit{v.Start, v.End, editGrow, 0})
-		p.grows = true
-	case wasm.OpMemoryFill, wasm.OpMemoryCopy, wasm.OpMemoryInit:
-		p.edits = append(p.edits, edit{v.Start, v.Start, editBulk, 0})
-		p.bulk = true
+	case wasm.OpUnreachable:
+		p.current = -1
+	default:
+		p.replace(v)
 	}
-	return ""
+}
+
+// replace notes what stands in the way of counting: functions are renumbered,
+// and what takes time by its operands is charged for them.
+func (p *plan) replace(v *wasm.Instr) {
+	switch v.Op {
+	case wasm.OpCall:
+		p.instead(v, editCall, v.A)
+	case wasm.OpCallIndirect:
+		p.instead(v, editIndirect, 0)
+	case wasm.OpRefFunc:
+		p.instead(v, editRef, v.A)
+	case wasm.OpMemoryGrow:
+		p.instead(v, editGrow, 0)
+	case wasm.OpTableGrow:
+		p.instead(v, editTableGrow, v.A)
+	case wasm.OpMemoryFill, wasm.OpMemoryCopy, wasm.OpMemoryInit:
+		p.before(v, editBulk)
+	case wasm.OpTableFill, wasm.OpTableCopy, wasm.OpTableInit:
+		p.before(v, editElements)
+	}
 }
 
 func (p *plan) branch(label uint32) {
@@ -123,28 +143,20 @@ func (p *plan) branch(label uint32) {
 	}
 }
 
-func (p *plan) open(v *wasm.Instr) string {
-	if len(p.frames) > maxNesting {
-		return fmt.Sprintf("blocks nested deeper than %d", maxNesting)
-	}
+func (p *plan) open(v *wasm.Instr) {
 	p.frames = append(p.frames, frame{op: v.Op, live: p.live()})
 	if p.live() && v.Op != wasm.OpBlock {
 		p.begin(v.End, v.Op == wasm.OpLoop)
 	}
-	return ""
 }
 
-func (p *plan) otherwise(v *wasm.Instr) string {
+func (p *plan) otherwise(v *wasm.Instr) {
 	f := &p.frames[len(p.frames)-1]
-	if f.op != wasm.OpIf {
-		return "else without if"
-	}
 	f.op, f.thenLive = wasm.OpElse, p.live()
 	p.current = -1
 	if f.live {
 		p.begin(v.End, false)
 	}
-	return ""
 }
 
 // close ends a block: what follows begins a new metered block where paths join.
@@ -152,6 +164,8 @@ func (p *plan) close(v *wasm.Instr) {
 	f := p.frames[len(p.frames)-1]
 	p.frames = p.frames[:len(p.frames)-1]
 	switch f.op {
+	case wasm.OpCall:
+		p.before(v, editExit)
 	case wasm.OpIf: // without else: the condition may have been false
 		if f.live {
 			p.begin(v.End, false)

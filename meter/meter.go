@@ -10,13 +10,20 @@ import (
 	"github.com/countersign/countersign/internal/wasm"
 )
 
-// FuelGlobal is the name under which a metered module exports its balance.
-const FuelGlobal = abi.FuelGlobal
+// Names under which a metered module exports its counters: the balance of fuel
+// (i64), and what is left of the call stack (i32), negative when it overflowed.
+const (
+	FuelGlobal  = abi.FuelGlobal
+	StackGlobal = abi.StackGlobal
+)
 
 // Options of Rewrite. The zero value, and nil, are usable.
 type Options struct {
 	// MemoryPages is the largest linear memory in pages of 64 KiB; 0 is 256.
 	MemoryPages uint32
+	// Library accepts modules that are no WASI command: without _start and
+	// memory, with any functions imported that have no floats in their types.
+	Library bool
 }
 
 const defaultPages = 256
@@ -25,22 +32,28 @@ const defaultPages = 256
 // which offset of the file.
 type Error = wasm.Error
 
-// Rewrite returns the metered module of source. A module outside of the
-// accepted subset is refused with an *Error. The result has not been
-// type-checked; an engine does that.
+// Rewrite returns the metered module of source. A module that is not valid
+// WebAssembly 2.0, or has what is not accepted, is refused with an *Error.
 func Rewrite(source []byte, opt *Options) ([]byte, *Report, error) {
-	pages := uint32(defaultPages)
-	if opt != nil && opt.MemoryPages != 0 {
-		pages = opt.MemoryPages
+	o := Options{}
+	if opt != nil {
+		o = *opt
+	}
+	if o.MemoryPages == 0 {
+		o.MemoryPages = defaultPages
 	}
 	m, err := wasm.Decode(source)
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := accept(m, pages); err != nil {
+	if err := accept(m, &o); err != nil {
 		return nil, nil, err
 	}
-	w := newWriter(m, pages)
+	a, err := analyse(m, o.Library)
+	if err != nil {
+		return nil, nil, err
+	}
+	w := newWriter(m, a, &o)
 	if err := w.functions(); err != nil {
 		return nil, nil, err
 	}

@@ -20,8 +20,8 @@ var update = flag.Bool("update", false, "write the golden files again")
 // read and found right.
 func TestGolden(t *testing.T) {
 	files, err := filepath.Glob("testdata/golden/*.wat")
-	if err != nil || len(files) != 6 {
-		t.Fatalf("%d golden files, 6 are expected (%v)", len(files), err)
+	if err != nil || len(files) != 9 {
+		t.Fatalf("%d golden files, 9 are expected (%v)", len(files), err)
 	}
 	for _, f := range files {
 		t.Run(filepath.Base(f), func(t *testing.T) {
@@ -34,8 +34,8 @@ func TestGolden(t *testing.T) {
 				t.Fatal(err)
 			}
 			path := inFile(t, out)
-			tool(t, "wasm-validate", path)
-			got := tool(t, "wasm2wat", path)
+			tool(t, "wasm-validate", "--enable-extended-const", path)
+			got := tool(t, "wasm2wat", "--enable-extended-const", path)
 			golden := strings.TrimSuffix(f, ".wat") + ".metered"
 			if *update {
 				if err := os.WriteFile(golden, got, 0o644); err != nil {

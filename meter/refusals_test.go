@@ -32,23 +32,14 @@ var inMain = []struct {
 	opcode  []byte
 	text    string
 }{
-	{wasm.SIMD, "", "(drop (v128.const i64x2 0 0))", []byte{0xfd, 0x0c}, "SIMD (opcode 0xfd 0x0c)"},
-	{wasm.SIMD, "", "(block (result v128) unreachable) drop", []byte{0x7b, 0x00}, "SIMD (type v128)"},
 	{wasm.RelaxedSIMD, "", "(drop (i32x4.relaxed_trunc_f32x4_s (local.get 0)))", nil, "relaxed SIMD (opcode 0xfd 0x101)"},
 	{wasm.Threads, "", "(atomic.fence)", []byte{0xfe, 0x03}, "threads (opcode 0xfe 0x03)"},
 	{wasm.Threads, "", "(drop (i32.atomic.load (i32.const 0)))", []byte{0xfe, 0x10}, "threads (opcode 0xfe 0x10)"},
 	{wasm.TailCalls, "", "(return_call $fine)", []byte{0x12, 0x00}, "tail calls (return_call, opcode 0x12)"},
 	{wasm.TailCalls, "(table 1 funcref)", "(return_call_indirect (type $v) (i32.const 0))", []byte{0x13, 0x00}, "tail calls (return_call_indirect, opcode 0x13)"},
 	{wasm.Exceptions, "", "(try (do) (catch_all))", []byte{0x06, 0x40}, "exceptions (try, opcode 0x06)"},
-	{wasm.RefTypes, "", "(drop (ref.null func))", []byte{0xd0, 0x70}, "reference types (ref.null, opcode 0xd0)"},
-	{wasm.RefTypes, "", "(drop (ref.func 0))", []byte{0xd2, 0x00}, "reference types (ref.func, opcode 0xd2)"},
-	{wasm.RefTypes, "", "(drop (select (result i32) (i32.const 0) (i32.const 0) (i32.const 0)))", []byte{0x1c, 0x01}, "reference types (select_t, opcode 0x1c)"},
-	{wasm.RefTypes, "(table 1 funcref)", "(drop (table.get 0 (i32.const 0)))", []byte{0x25, 0x00}, "reference types (table.get, opcode 0x25)"},
-	{wasm.RefTypes, "", "(block (result funcref) unreachable) drop", []byte{0x70, 0x00}, "reference types (type funcref)"},
 	{wasm.FuncRefs, "", "(call_ref (local.get 0))", nil, "typed function references (call_ref, opcode 0x14)"},
 	{wasm.GC, "", "(gc)", nil, "GC (opcode 0xfb 0x00)"},
-	{wasm.TableOps, "(table 1 funcref)", "(drop (table.size 0))", []byte{0xfc, 0x10}, "bulk table operations (table.size, opcode 0xfc 0x10)"},
-	{wasm.TableOps, "(table 1 funcref)", "(table.copy (i32.const 0) (i32.const 0) (i32.const 0))", []byte{0xfc, 0x0e}, "bulk table operations (table.copy, opcode 0xfc 0x0e)"},
 	{wasm.MultiMemory, "", "(memory index)", nil, "multiple memories (i32.load with a memory index)"},
 	{wasm.UnknownInstr, "", "(unknown)", nil, "unknown instructions (opcode 0x27)"},
 	{wasm.UnknownInstr, "", "(unknown fc)", nil, "unknown instructions (opcode 0xfc 0xffff)"},
@@ -103,21 +94,10 @@ func TestRefusals(t *testing.T) {
 		name, want string
 		wat        string
 	}{
-		{wasm.SIMD, "SIMD type", "not accepted: SIMD (type v128), at offset 0x10", within("(func (param v128))", "")},
-		{wasm.SIMD, "SIMD global", "not accepted: SIMD (type v128)", within("(global v128 (v128.const i64x2 0 0))", "")},
 		{wasm.Threads, "shared memory", "not accepted: threads (shared memory)", command(`(memory (export "memory") 1 1 shared)`)},
 		{wasm.Memory64, "memory64", "not accepted: memory64 (memory with flags 0x04)", command(`(memory (export "memory") i64 1)`)},
 		{wasm.Exceptions, "tag", "not accepted: exceptions (tag section)", within("(tag)", "")},
-		{wasm.RefTypes, "declared function", "not accepted: reference types (element segment of kind 3)", within("(elem declare func $fine)", "")},
-		{wasm.RefTypes, "segment of references", "not accepted: reference types (element segment of kind 4)", within("(table 1 funcref) (elem (i32.const 0) funcref (ref.null func))", "")},
-		{wasm.TableOps, "passive segment", "not accepted: bulk table operations (passive element segment)", within("(table 1 funcref) (elem func $fine)", "")},
-		{wasm.RefTypes, "externref", "not accepted: reference types (type externref)", within("(func (param externref))", "")},
-		{wasm.RefTypes, "externref table", "not accepted: reference types (type externref)", within("(table 1 externref)", "")},
-		{wasm.RefTypes, "two tables", "not accepted: reference types (2 tables)", within("(table 1 funcref) (table 1 funcref)", "")},
 		{wasm.MultiMemory, "two memories", "not accepted: multiple memories (2 memories)", within("(memory 1)", "")},
-		{wasm.StartFunction, "start", "not accepted: a start function (start section)", within("(start $fine)", "")},
-		{wasm.ExtendedConst, "sum", "not accepted: extended constant expressions (several instructions)", within("(global i32 (i32.add (i32.const 1) (i32.const 2)))", "")},
-		{wasm.ExtendedConst, "global.get", "not accepted: extended constant expressions (constant expression with global.get, opcode 0x23)", within("(global i32 (i32.const 1)) (global i32 (global.get 0))", "")},
 		{wasm.OtherImports, "imported memory", `not accepted: imports other than functions (memory "m"."m"), at offset 0x`, command(`(import "m" "m" (memory 1)) (export "memory" (memory 0))`)},
 		{wasm.OtherImports, "imported global", `not accepted: imports other than functions (global "m"."g"), at offset 0x`, imported("m", "g", "(global i32)")},
 		{wasm.OtherImports, "imported table", `not accepted: imports other than functions (table "m"."t"), at offset 0x`, imported("m", "t", "(table 1 funcref)")},
@@ -128,8 +108,6 @@ func TestRefusals(t *testing.T) {
 		{notABI, "import of another type", `import "wasi_snapshot_preview1"."proc_exit" has type (i64) → (), the ABI's is (i32) → ()`, imported(preview1, "proc_exit", "(func (param i64))")},
 		{reservedNames, "refill", `import "countersign"."refill" is reserved for metering`, imported("countersign", "refill", "(func (param i64) (result i64))")},
 		{reservedNames, "reserved export", `export "countersign_x": names that start with countersign_ are reserved`, within(`(global (export "countersign_x") i32 (i32.const 0))`, "")},
-		{importInTable, "imported function in a table", "imported function 0 (wasi_snapshot_preview1.proc_exit) in a table is not accepted, at offset 0x",
-			imported(preview1, "proc_exit", "(func $e (param i32))) (table 1 funcref) (elem (i32.const 0) $e")},
 		{notCommand, "no _start", "the module exports no function _start", `(module ` + memory + `)`},
 		{notCommand, "_start is a global", "the module exports no function _start", `(module ` + memory + `(global (export "_start") i32 (i32.const 0)))`},
 		{notCommand, "_start with a result", "_start has type () → (i32)", `(module ` + memory + `(func (export "_start") (result i32) (i32.const 0)))`},
@@ -154,7 +132,7 @@ func TestLimitsReached(t *testing.T) {
 	for name, wat := range map[string]string{
 		"nesting": within("", strings.Repeat("(block ", 1000)+strings.Repeat(")", 1000)),
 		"body":    within("", strings.Repeat("nop ", 1<<20-1)),
-		"globals": within(strings.Repeat("(global i32 (i32.const 0))", 1023), ""),
+		"globals": within(strings.Repeat("(global i32 (i32.const 0))", 1022), ""),
 		"locals":  within("", strings.Repeat("(local i32) ", 50000)),
 		"memory":  command(`(memory (export "memory") 256)`),
 	} {
@@ -171,7 +149,7 @@ func TestLimitsReached(t *testing.T) {
 
 // TestGrowsTooLarge meters a module of charges only, which grow most.
 func TestGrowsTooLarge(t *testing.T) {
-	body := bytes.Repeat([]byte{byte(wasm.OpLoop), 0x40, opEnd}, 1<<20/3)
+	body := bytes.Repeat([]byte{byte(wasm.OpLoop), 0x40, opEnd}, 300_000)
 	m, err := wasm.Decode(assemble(t, within("", "")))
 	if err != nil {
 		t.Fatal(err)
@@ -240,11 +218,11 @@ func TestSectionBounds(t *testing.T) {
 		`export "x" of kind 4: index 0 does not exist`: func(m *wasm.Module) { m.Exports = append(m.Exports, wasm.Export{Name: "x", Kind: 4}) },
 		`export "memory" stands twice`:                 func(m *wasm.Module) { m.Exports = append(m.Exports, m.Exports[0]) },
 		"function 2 does not exist": func(m *wasm.Module) {
-			m.Table = &wasm.Limits{Min: 1, Max: -1}
-			m.Elems = []wasm.Elem{{Expr: []byte{opI32Const, 0, opEnd}, Funcs: []uint32{2}}}
+			m.Tables = []wasm.Table{{Type: wasm.FuncRef, Limits: wasm.Limits{Min: 1, Max: -1}}}
+			m.Elems = []wasm.Elem{{Expr: []byte{opI32Const, 0, opEnd}, Type: wasm.FuncRef, Funcs: []uint32{2}}}
 		},
-		"element segment without a table": func(m *wasm.Module) { m.Elems = []wasm.Elem{{Expr: []byte{opI32Const, 0, opEnd}}} },
-		"type 1 does not exist":           func(m *wasm.Module) { m.Funcs[0] = 1 },
+		"element segment of table 0, which does not exist": func(m *wasm.Module) { m.Elems = []wasm.Elem{{Expr: []byte{opI32Const, 0, opEnd}, Type: wasm.FuncRef}} },
+		"type 1 does not exist":                            func(m *wasm.Module) { m.Funcs[0] = 1 },
 		"data segment without a memory": func(m *wasm.Module) {
 			m.Memory, m.Exports = nil, nil
 			m.Segs = []wasm.Segment{{Expr: []byte{opI32Const, 0, opEnd}}}
@@ -266,7 +244,7 @@ func TestBlockTypeBounds(t *testing.T) {
 	at := bytes.LastIndex(module, []byte{0x02, 0x40})
 	for _, b := range []byte{1, 7, 0x60, 0x5f, 0x41} { // types 1 and 7 do not exist, nor do types that are negative
 		module[at+1] = b
-		if _, _, err := Rewrite(module, nil); err == nil || !strings.Contains(err.Error(), "block type") {
+		if _, _, err := Rewrite(module, nil); err == nil || !strings.Contains(err.Error(), "type") {
 			t.Errorf("block type 0x%02x: %v", b, err)
 		}
 	}
@@ -276,7 +254,7 @@ func TestBlockTypeBounds(t *testing.T) {
 func TestMalformedBodies(t *testing.T) {
 	for want, body := range map[string][]byte{
 		"else without if":                              {0x02, 0x40, 0x05, opEnd, opEnd},
-		"else without if,":                             {0x04, 0x40, 0x05, 0x05, opEnd, opEnd}, // a second else
+		"else without if,":                             {opI32Const, 0, 0x04, 0x40, 0x05, 0x05, opEnd, opEnd}, // a second else
 		"function body ends with 1 open blocks":        {0x02, 0x40, opEnd},
 		"instructions after the end of the function":   {opEnd, 0x01, opEnd},
 		"integer does not fit 32 bits":                 {opI32Const, 0x80, 0x80, 0x80, 0x80, 0x10, 0x1a, opEnd},

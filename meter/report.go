@@ -9,12 +9,13 @@ type Report struct {
 	Functions   int      `json:"functions"` // defined in the source
 	Charges     int      `json:"charges"`   // metered blocks that cost something
 	Checks      int      `json:"checks"`    // of them, with a check
+	Stacked     int      `json:"stacked"`   // functions that pay for the call stack
 	Bulk        int      `json:"bulk"`      // bulk operations and memory.grow, guarded
 	MemoryPages uint32   `json:"memory_pages"`
 	Imports     []string `json:"imports"` // of the source
 }
 
 func (r *Report) String() string {
-	return fmt.Sprintf("%d functions, %d charges, %d checks, %d bulk operations guarded, %d imports",
-		r.Functions, r.Charges, r.Checks, r.Bulk, len(r.Imports))
+	return fmt.Sprintf("%d functions, %d charges, %d checks, %d pay for the call stack, %d bulk operations guarded, %d imports",
+		r.Functions, r.Charges, r.Checks, r.Stacked, r.Bulk, len(r.Imports))
 }

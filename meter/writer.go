@@ -7,45 +7,58 @@ import (
 	"github.com/countersign/countersign/internal/wasm"
 )
 
-// writer builds the metered module. Function indices of the source move up by
-// one behind the imports, for countersign.refill; globals keep theirs.
+// writer builds the metered module. What is added comes behind what the source
+// has: countersign.refill behind the imports, functions behind the functions. So
+// the source's functions move up by one. Imported functions are called through
+// stubs, which charge for them.
 type writer struct {
 	m      *wasm.Module
+	a      *analysis
 	out    wasm.Module
 	plan   plan
 	code   []byte // of all functions, rewritten
+	types  map[string]uint32
 	report Report
 
 	pages   uint32
+	library bool
 	imports uint32 // of the source, and so the index of countersign.refill
 	fuel    uint32 // global
-	// Functions that are added; the later two only where they are called.
-	refillFn, bulkFn, growFn uint32
+	stack   uint32 // global
+	// Functions that are added: their indices, 0 where there is none, and names.
+	refill, refillLocal, bulk, elements, grow, start uint32
+	growTables                                       map[uint32]uint32 // by table
+	added                                            []string
 }
 
-func newWriter(m *wasm.Module, pages uint32) *writer {
-	w := &writer{m: m, out: *m, pages: pages, imports: uint32(len(m.Imports)), fuel: uint32(len(m.Globals))}
-	w.plan.imports = w.imports
-	first := uint32(m.NumFuncs()) + 1
-	w.refillFn, w.bulkFn, w.growFn = first, first+1, first+2
-	w.report = Report{SourceBytes: len(m.Data), Functions: len(m.Funcs), MemoryPages: pages, Imports: []string{}}
+func newWriter(m *wasm.Module, a *analysis, opt *Options) *writer {
+	w := &writer{m: m, a: a, out: *m, pages: opt.MemoryPages, library: opt.Library, imports: uint32(len(m.Imports)),
+		fuel: uint32(len(m.Globals)), stack: uint32(len(m.Globals)) + 1, types: map[string]uint32{}, growTables: map[uint32]uint32{}}
+	w.report = Report{SourceBytes: len(m.Data), Functions: len(m.Funcs), MemoryPages: w.pages, Imports: []string{}}
 	for _, im := range m.Imports {
 		w.report.Imports = append(w.report.Imports, im.Module+"."+im.Name)
 	}
+	w.place()
 	return w
 }
 
-// index renumbers a function.
+// index renumbers a function of the source; an imported one is called by its stub.
 func (w *writer) index(f uint32) uint32 {
-	if f >= w.imports {
-		return f + 1
+	if f < w.imports {
+		return uint32(w.m.NumFuncs()) + 1 + f
 	}
-	return f
+	return f + 1
 }
 
 // functions rewrites every function and adds the helpers.
 func (w *writer) functions() error {
-	w.out.Code = make([]wasm.Body, len(w.m.Code), len(w.m.Code)+addedFuncs)
+	w.out.Types, w.out.Funcs = slices.Clone(w.m.Types), slices.Clone(w.m.Funcs)
+	for i := range w.m.Types {
+		if k := key(w.m.Types[i]); w.types[k] == 0 {
+			w.types[k] = uint32(i) + 1
+		}
+	}
+	w.out.Code = make([]wasm.Body, len(w.m.Code), len(w.m.Code)+len(w.m.Imports)+addedFuncs)
 	total := 0
 	for i := range w.m.Code {
 		total += len(w.m.Code[i].Code)
@@ -56,99 +69,144 @@ func (w *writer) functions() error {
 			return err
 		}
 		start := len(w.code)
-		w.body(&w.m.Code[i])
+		locals := w.body(i)
 		code := w.code[start:len(w.code):len(w.code)]
 		if len(code) > wasm.MaxBody || len(w.code) > wasm.MaxModule {
 			return inFunction(w.m, i, w.m.Code[i].Offset, "the code grows to %d bytes, all functions to %d: the metered module would be too large", len(code), len(w.code))
 		}
-		w.out.Code[i] = wasm.Body{Locals: w.m.Code[i].Locals, Code: code}
+		w.out.Code[i] = wasm.Body{Locals: locals, Code: code}
 	}
-	w.out.Types = slices.Clone(w.m.Types)
-	w.out.Funcs = slices.Clone(w.m.Funcs)
-	w.addHelpers()
+	w.addFunctions()
 	return nil
 }
 
-// body applies the plan's edits to a function.
-func (w *writer) body(b *wasm.Body) {
+// body writes a function's code and returns its locals.
+func (w *writer) body(i int) []wasm.Local {
+	b, f := &w.m.Code[i], &w.a.fns[i]
+	fn := function{writer: w, result: w.m.Types[w.m.Funcs[i]].Results, stack: f.stack, local: f.local}
+	locals := b.Locals
+	if f.local {
+		fn.balance = w.m.NumLocals(i)
+		locals = append(locals[:len(locals):len(locals)], wasm.Local{Count: 1, Type: wasm.I64})
+	}
 	at := 0
-	for i := range w.plan.edits {
-		e := &w.plan.edits[i]
+	for n := range w.plan.edits {
+		e := &w.plan.edits[n]
 		w.code = append(w.code, b.Code[at:e.at-b.Offset]...)
-		w.edit(e)
+		fn.edit(e, n == 0)
 		at = e.end - b.Offset
 	}
 	w.code = append(w.code, b.Code[at:]...)
-}
-
-func (w *writer) edit(e *edit) {
-	switch e.kind {
-	case editCharge:
-		if e.value > 0 {
-			w.report.Charges++
-			w.code = w.charge(w.code, e.value)
-		}
-	case editCheck:
-		w.report.Charges++
-		w.report.Checks++
-		w.code = w.check(w.charge(w.code, max(e.value, 1)))
-	case editCall:
-		w.code = appendCall(w.code, w.index(uint32(e.value)))
-	case editGrow:
-		w.report.Bulk++
-		w.code = appendCall(w.code, w.growFn)
-	case editBulk:
-		w.report.Bulk++
-		w.code = appendCall(w.code, w.bulkFn)
-	}
+	return locals
 }
 
 // declare writes all but the functions: what is added, and what is renumbered.
 func (w *writer) declare() {
 	m, out := w.m, &w.out
 	out.Imports = append(slices.Clone(m.Imports), wasm.Import{Module: abi.Countersign, Name: abi.Refill, Type: w.typeOf(refillType)})
-	out.Memory = &wasm.Limits{Min: m.Memory.Min, Max: int64(w.pages)}
-	out.Globals = append(slices.Clone(m.Globals), wasm.Global{Type: wasm.I64, Mutable: true, Init: []byte{byte(wasm.OpI64Const), 0, opEnd}})
-	out.Exports = append(slices.Clone(m.Exports), wasm.Export{Name: abi.FuelGlobal, Kind: wasm.ExportGlobal, Index: w.fuel})
-	for i := range m.Exports {
-		if m.Exports[i].Kind == wasm.ExportFunc {
-			out.Exports[i].Index = w.index(m.Exports[i].Index)
-		}
+	if m.Memory != nil {
+		out.Memory = &wasm.Limits{Min: m.Memory.Min, Max: int64(w.pages)}
 	}
-	out.Elems = slices.Clone(m.Elems)
-	for i := range out.Elems {
-		out.Elems[i].Funcs = slices.Clone(m.Elems[i].Funcs)
-		for j, f := range out.Elems[i].Funcs {
-			out.Elems[i].Funcs[j] = w.index(f)
-		}
+	out.Tables = slices.Clone(m.Tables)
+	for i := range out.Tables {
+		out.Tables[i].Max = max(int64(tableMaximum(&m.Tables[i])), int64(out.Tables[i].Min))
 	}
+	out.Globals = append(slices.Clone(m.Globals),
+		wasm.Global{Type: wasm.I64, Mutable: true, Init: wasm.Const{opI64Const, 0, opEnd}},
+		wasm.Global{Type: wasm.I32, Mutable: true, Init: append(wasm.AppendSigned([]byte{opI32Const}, stackLimit), opEnd)})
+	for i := range m.Globals {
+		out.Globals[i].Init = w.constant(m.Globals[i].Init)
+	}
+	w.exports()
+	out.Start = nil
+	if m.Start != nil && w.library {
+		start := w.index(*m.Start)
+		out.Start = &start
+	}
+	w.elems()
 	out.Names = w.names()
+}
+
+func (w *writer) exports() {
+	w.out.Exports = append(slices.Clone(w.m.Exports),
+		wasm.Export{Name: abi.FuelGlobal, Kind: wasm.ExportGlobal, Index: w.fuel},
+		wasm.Export{Name: abi.StackGlobal, Kind: wasm.ExportGlobal, Index: w.stack})
+	for i := range w.m.Exports {
+		e := &w.out.Exports[i]
+		switch {
+		case e.Kind != wasm.ExportFunc:
+		case e.Name == entry && w.start != 0:
+			e.Index = w.start
+		default:
+			e.Index = w.index(e.Index)
+		}
+	}
+}
+
+func (w *writer) elems() {
+	w.out.Elems = slices.Clone(w.m.Elems)
+	for i := range w.out.Elems {
+		e := &w.out.Elems[i]
+		e.Funcs = slices.Clone(e.Funcs)
+		for j, f := range e.Funcs {
+			e.Funcs[j] = w.index(f)
+		}
+		e.Exprs = slices.Clone(e.Exprs)
+		for j, c := range e.Exprs {
+			e.Exprs[j] = w.constant(c)
+		}
+	}
+}
+
+// constant renumbers the function of a constant expression that refers to one.
+func (w *writer) constant(c wasm.Const) wasm.Const {
+	if f, ok := c.Func(); ok {
+		return wasm.RefFunc(w.index(f))
+	}
+	return c
+}
+
+func key(t wasm.FuncType) string {
+	k := make([]byte, 0, len(t.Params)+len(t.Results)+1)
+	for _, v := range t.Params {
+		k = append(k, byte(v))
+	}
+	k = append(k, 0)
+	for _, v := range t.Results {
+		k = append(k, byte(v))
+	}
+	return string(k)
 }
 
 // typeOf returns the index of a type, adding it if the module has none equal.
 func (w *writer) typeOf(t wasm.FuncType) uint32 {
-	if i := slices.IndexFunc(w.out.Types, t.Equal); i >= 0 {
-		return uint32(i)
+	k := key(t)
+	if i := w.types[k]; i != 0 {
+		return i - 1
 	}
 	w.out.Types = append(w.out.Types, t)
+	w.types[k] = uint32(len(w.out.Types))
 	return uint32(len(w.out.Types) - 1)
 }
 
-// names renumbers the source's function names and adds the helpers', in modules
-// that have any.
+// names renumbers the source's function names and adds those of what is added,
+// in modules that have any.
 func (w *writer) names() wasm.Names {
 	if len(w.m.Names.Funcs) == 0 && w.m.Names.Module == "" {
 		return wasm.Names{}
 	}
-	all := make(map[uint32]string, len(w.m.Names.Funcs)+addedFuncs)
+	all := make(map[uint32]string, len(w.m.Names.Funcs)+len(w.added)+1)
 	for f, name := range w.m.Names.Funcs {
-		if uint64(f) < uint64(w.m.NumFuncs()) {
-			all[w.index(f)] = name
+		switch {
+		case f < w.imports:
+			all[f] = name
+		case uint64(f) < uint64(w.m.NumFuncs()):
+			all[f+1] = name
 		}
 	}
 	all[w.imports] = abi.Countersign + "." + abi.Refill
-	for i, name := range helperNames[:len(w.out.Funcs)-len(w.m.Funcs)] {
-		all[w.refillFn+uint32(i)] = name
+	for i, name := range w.added {
+		all[uint32(w.m.NumFuncs()+1+i)] = name
 	}
 	return wasm.Names{Module: w.m.Names.Module, Funcs: all}
 }

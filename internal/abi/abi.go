@@ -17,6 +17,10 @@ const Refill = "refill"
 // FuelGlobal is the name under which a metered module exports its fuel counter.
 const FuelGlobal = "countersign_fuel"
 
+// StackGlobal is the name under which a metered module exports what is left of
+// its call stack.
+const StackGlobal = "countersign_stack"
+
 // ReservedPrefix starts the names of what the metering pass exports.
 const ReservedPrefix = "countersign_"
 

@@ -111,16 +111,10 @@ func TestReleaseRefusals(t *testing.T) {
 			})
 			return releaseParts(st, sig, junk, junk)
 		}()},
-		"type error, signed": {wire.CodeModuleInvalid, func() []part {
+		"type error, signed": {wire.CodeMetering, func() []part {
 			source := illTyped()
-			module, _, err := meter.Rewrite(source, &meter.Options{MemoryPages: payloads.Pages})
-			if err != nil {
-				t.Fatal(err)
-			}
-			st, sig := released(t, ada, func(r *release.Release) {
-				r.SourceSHA256, r.ModuleSHA256, r.ModuleLength = canon.Sum(source), canon.Sum(module), int64(len(module))
-			})
-			return releaseParts(st, sig, source, module)
+			st, sig := released(t, ada, func(r *release.Release) { r.SourceSHA256 = canon.Sum(source) })
+			return releaseParts(st, sig, source, payloads.FactorModule)
 		}()},
 	} {
 		status, code := h.post("/v1/releases", c.parts...)

@@ -49,22 +49,30 @@ func (r *run) balance() int64 { return int64(r.fuel.Get()) }
 
 // refill is countersign.refill. Granting 0 ends the run.
 func (r *run) refill(balance int64) int64 {
-	used := r.usedAt(balance)
-	switch {
-	case r.stop != "":
+	if r.stop != "" {
 		return 0 // a metered module does not ask again
-	case balance > 0:
-		return r.halt(Fault, fmt.Sprintf("it asks for fuel with %d left: it is not metered by the rules", balance))
-	case used > r.limit:
-		return r.halt(Fuel, "")
-	case r.timeUp():
-		return 0
 	}
-	slice := r.next(used)
-	if r.timeUp() { // the pace may have slept
+	used := r.usedAt(balance)
+	slice, ok := r.decide(balance, used)
+	if !ok {
+		r.used = used
 		return 0
 	}
 	return r.grant(balance, slice)
+}
+
+// decide sizes the slice, or sets why there is none.
+func (r *run) decide(balance int64, used uint64) (slice uint64, ok bool) {
+	switch {
+	case balance > 0:
+		r.halt(Fault, fmt.Sprintf("it asks for fuel with %d left: it is not metered by the rules", balance))
+	case used > r.limit:
+		r.halt(Fuel, "")
+	case !r.timeUp():
+		slice = r.next(used)
+		r.timeUp() // the pace may have slept
+	}
+	return slice, r.stop == ""
 }
 
 func (r *run) timeUp() bool {
@@ -77,10 +85,7 @@ func (r *run) timeUp() bool {
 	return r.stop != ""
 }
 
-func (r *run) halt(end End, why string) int64 {
-	r.stop, r.why = end, why
-	return 0
-}
+func (r *run) halt(end End, why string) { r.stop, r.why = end, why }
 
 // runnable checks that a compiled module is what this package can stop.
 func runnable(m wazero.CompiledModule, pages uint32) error {
@@ -128,7 +133,11 @@ func (r *run) start(ctx context.Context, e *Engine, code wazero.CompiledModule) 
 	}
 	r.fuel, r.mem = fuel, m.Memory()
 	_, err = m.ExportedFunction("_start").Call(ctx)
-	return r.outcome(err), nil
+	o := r.outcome(err)
+	if stack := m.ExportedGlobal(abi.StackGlobal); o.End == Trap && stack != nil && int32(stack.Get()) < 0 {
+		o.Detail = "call stack exhausted"
+	}
+	return o, nil
 }
 
 // outcome says how the run ended, given what the engine says.
@@ -139,7 +148,7 @@ func (r *run) outcome(err error) Outcome {
 		return o
 	}
 	o.End, o.Detail = r.ended(err)
-	if o.End != Fault {
+	if o.End != Fault && r.stop == "" { // when stopped, a function may have the balance in a local
 		o.Fuel = r.usedAt(r.balance())
 	}
 	if o.Fuel > r.limit {

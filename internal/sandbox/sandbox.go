@@ -100,8 +100,7 @@ const (
 )
 
 // features are those of docs/spec/meter.md, "What is accepted".
-const features = api.CoreFeaturesV1 | api.CoreFeatureSignExtensionOps | api.CoreFeatureNonTrappingFloatToIntConversion |
-	api.CoreFeatureMutableGlobal | api.CoreFeatureMultiValue | api.CoreFeatureBulkMemoryOperations
+const features = api.CoreFeaturesV2 | experimental.CoreFeaturesExtendedConst
 
 // Engine runs modules. It is safe for concurrent use.
 type Engine struct {

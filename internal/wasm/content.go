@@ -12,7 +12,7 @@ func (d *decoder) globals() {
 			r.fail(at, "mutability 0x%02x", b)
 		}
 		g.Mutable = b == 1
-		g.Init = d.constant()
+		g.Init = d.constant(g.Type)
 		if r.err != nil {
 			return
 		}
@@ -20,39 +20,65 @@ func (d *decoder) globals() {
 	}
 }
 
-// constant reads a constant expression of one constant. In the subset, which
-// has no imported globals, the others are of newer features.
-func (d *decoder) constant() []byte {
+// constant reads a constant expression of type want: constants, references, and
+// the arithmetic of extended constant expressions. There are no imported
+// globals that it could read.
+func (d *decoder) constant(want ValType) Const {
 	r := &d.r
 	at := r.pos
-	switch op := Op(r.byte()); op {
+	var stack []ValType
+	for n := 0; ; n++ {
+		here := r.pos
+		op := Op(r.byte())
+		if op == OpEnd || r.err != nil {
+			break
+		}
+		if n == MaxConst {
+			r.fail(here, "constant expression of more than %d instructions", MaxConst)
+		}
+		stack = d.constantOp(here, op, stack)
+	}
+	if len(stack) != 1 || stack[0] != want {
+		r.fail(at, "constant expression gives %s, %s is wanted", list(stack), want)
+	}
+	return Const(r.data[at:r.pos:r.pos])
+}
+
+func (d *decoder) constantOp(at int, op Op, stack []ValType) []ValType {
+	r := &d.r
+	switch op {
 	case OpI32Const:
 		r.signed(32)
+		return append(stack, I32)
 	case OpI64Const:
 		r.signed(64)
+		return append(stack, I64)
 	case OpF32Const:
 		r.bytes(4)
+		return append(stack, F32)
 	case OpF64Const:
 		r.bytes(8)
-	case OpGlobalGet:
-		r.refuse(at, ExtendedConst, "constant expression with %s", op)
-	default:
-		if f := op.row().feature; f != "" && f != UnknownInstr {
-			r.refuse(at, f, "constant expression with %s", op)
+		return append(stack, F64)
+	case prefixVector:
+		if r.u32() == uint32(OpV128Const&0xffff) {
+			r.bytes(16)
+			return append(stack, V128)
 		}
-		if op == prefixVector {
-			r.refuse(at, SIMD, "constant expression with opcode 0xfd")
+	case OpRefNull:
+		return append(stack, r.refType())
+	case OpRefFunc:
+		d.m.declared[d.function()] = true
+		return append(stack, FuncRef)
+	case OpI32Add, OpI32Sub, OpI32Mul, OpI64Add, OpI64Sub, OpI64Mul:
+		if t := op.row().out[0]; len(stack) >= 2 && stack[len(stack)-1] == t && stack[len(stack)-2] == t {
+			return stack[:len(stack)-1]
 		}
-		r.fail(at, "constant expression with %s", op)
 	}
-	switch end := Op(r.byte()); end {
-	case OpEnd:
-	case OpI32Const, OpI64Const, OpGlobalGet:
-		r.refuse(at, ExtendedConst, "several instructions")
-	default:
-		r.fail(at, "constant expression has no end")
+	if f := op.row().feature; f != "" && f != UnknownInstr {
+		r.refuse(at, f, "constant expression with %s", op)
 	}
-	return r.data[at:r.pos:r.pos]
+	r.fail(at, "constant expression with %s", op)
+	return stack
 }
 
 func (d *decoder) exports() {
@@ -73,6 +99,9 @@ func (d *decoder) exports() {
 			return
 		}
 		seen[e.Name] = true
+		if e.Kind == ExportFunc {
+			d.m.declared[e.Index] = true
+		}
 		d.m.Exports = append(d.m.Exports, e)
 	}
 }
@@ -82,7 +111,9 @@ func (d *decoder) space(kind ExportKind) int {
 	switch {
 	case kind == ExportFunc:
 		return d.m.NumFuncs()
-	case kind == ExportTable && d.m.Table != nil, kind == ExportMemory && d.m.Memory != nil:
+	case kind == ExportTable:
+		return len(d.m.Tables)
+	case kind == ExportMemory && d.m.Memory != nil:
 		return 1
 	case kind == ExportGlobal:
 		return len(d.m.Globals)
@@ -95,20 +126,20 @@ func (d *decoder) elements() {
 	n := r.count("element segments", MaxSegments)
 	d.m.Elems = make([]Elem, 0, n)
 	for range n {
-		at := r.pos
+		e := Elem{Type: FuncRef, Offset: r.pos}
 		flags := r.u32()
 		switch {
 		case flags > 7:
-			r.fail(at, "element segment of kind %d is not known", flags)
-		case flags == 1:
-			r.refuse(at, TableOps, "passive element segment")
-		case flags != 0:
-			r.refuse(at, RefTypes, "element segment of kind %d", flags)
-		case d.m.Table == nil:
-			r.fail(at, "element segment without a table")
+			r.fail(e.Offset, "element segment of kind %d is not known", flags)
+		case flags&elemNotActive == 0:
+			d.activeElem(&e, flags&elemNamed != 0)
+		case flags&elemNamed == 0:
+			e.Mode = ElemPassive
+		default:
+			e.Mode = ElemDeclared
 		}
-		e := Elem{Expr: d.constant(), Offset: at}
-		e.Funcs = d.tableFuncs()
+		d.elemType(&e, flags)
+		d.elemItems(&e, flags&elemExprs != 0)
 		if r.err != nil {
 			return
 		}
@@ -116,20 +147,52 @@ func (d *decoder) elements() {
 	}
 }
 
-// tableFuncs reads the functions of an element segment. That an imported
-// function may be among them is for the metering pass to decide.
-func (d *decoder) tableFuncs() []uint32 {
+func (d *decoder) activeElem(e *Elem, named bool) {
+	if named {
+		e.Table = d.r.u32()
+	}
+	if uint64(e.Table) >= uint64(len(d.m.Tables)) {
+		d.r.fail(e.Offset, "element segment of table %d, which does not exist", e.Table)
+	}
+	e.Expr = d.constant(I32)
+}
+
+func (d *decoder) elemType(e *Elem, flags uint32) {
 	r := &d.r
-	n := r.count("elements", MaxTable)
-	funcs := make([]uint32, n)
-	for i := range funcs {
-		at := r.pos
-		funcs[i] = r.u32()
-		if uint64(funcs[i]) >= uint64(d.m.NumFuncs()) {
-			r.fail(at, "function %d does not exist", funcs[i])
+	at := r.pos
+	switch {
+	case flags&(elemNotActive|elemNamed) == 0:
+	case flags&elemExprs != 0:
+		e.Type = r.refType()
+	default:
+		if kind := r.byte(); kind != 0 {
+			r.fail(at, "element kind 0x%02x is not known", kind)
 		}
 	}
-	return funcs
+	if r.err == nil && e.Mode == ElemActive && d.m.Tables[e.Table].Type != e.Type {
+		r.fail(e.Offset, "element segment of %s for a table of %s", e.Type, d.m.Tables[e.Table].Type)
+	}
+}
+
+func (d *decoder) elemItems(e *Elem, exprs bool) {
+	n := d.r.count("elements", MaxTable)
+	if exprs {
+		e.Exprs = make([]Const, 0, n)
+	} else {
+		e.Funcs = make([]uint32, 0, n)
+	}
+	for range n {
+		if exprs {
+			e.Exprs = append(e.Exprs, d.constant(e.Type))
+		} else {
+			f := d.function()
+			d.m.declared[f] = true
+			e.Funcs = append(e.Funcs, f)
+		}
+		if d.r.err != nil {
+			return
+		}
+	}
 }
 
 func (d *decoder) code() {
@@ -199,7 +262,7 @@ func (d *decoder) data() {
 		case flags != 1 && d.m.Memory == nil:
 			r.fail(at, "data segment without a memory")
 		case flags != 1:
-			s.Expr = d.constant()
+			s.Expr = d.constant(I32)
 		}
 		s.Data = r.bytes(r.u32())
 		if r.err != nil {

@@ -34,7 +34,7 @@ func Decode(data []byte) (*Module, error) {
 	if !bytes.HasPrefix(data, header) {
 		return nil, &Error{Func: -1, Msg: "not a WebAssembly module (version 1)"}
 	}
-	d := decoder{m: &Module{Data: data}, r: reader{data: data, pos: len(header), end: len(data)}, dataCount: -1}
+	d := decoder{m: &Module{Data: data, declared: map[uint32]bool{}}, r: reader{data: data, pos: len(header), end: len(data)}, dataCount: -1}
 	last := 0
 	for d.r.left() > 0 {
 		last = d.section(last)
@@ -93,7 +93,7 @@ func (d *decoder) content(id byte, at int) {
 	case sectionFunction:
 		d.functions()
 	case sectionTable:
-		d.table()
+		d.tables()
 	case sectionMemory:
 		d.memory()
 	case sectionGlobal:
@@ -101,7 +101,7 @@ func (d *decoder) content(id byte, at int) {
 	case sectionExport:
 		d.exports()
 	case sectionStart:
-		d.r.refuse(at, StartFunction, "start section")
+		d.start()
 	case sectionElement:
 		d.elements()
 	case sectionCode:
@@ -157,22 +157,47 @@ func (d *decoder) values() []ValType {
 	return v
 }
 
-// value reads a number type; vectors and references are outside of the subset.
-func (d *decoder) value() ValType {
-	at := d.r.pos
-	t := ValType(d.r.byte())
-	if t < F64 || t > I32 {
-		refuseType(&d.r, at, t)
+func (d *decoder) value() ValType { return d.r.value() }
+
+func (r *reader) value() ValType {
+	at := r.pos
+	t := ValType(r.byte())
+	if !t.known() {
+		refuseType(r, at, t)
 	}
 	return t
 }
 
+func (r *reader) refType() ValType {
+	at := r.pos
+	t := r.value()
+	if !t.IsRef() {
+		r.fail(at, "%s where a reference type is wanted", t)
+	}
+	return t
+}
+
+func (d *decoder) start() {
+	at := d.r.pos
+	f := d.function()
+	if d.r.err == nil && !d.m.FuncType(f).Equal(FuncType{}) {
+		d.r.fail(at, "start function of type %s", d.m.FuncType(f))
+	}
+	d.m.Start = &f
+}
+
+// function reads the index of a function that there is.
+func (d *decoder) function() uint32 {
+	at := d.r.pos
+	f := d.r.u32()
+	if uint64(f) >= uint64(d.m.NumFuncs()) {
+		d.r.fail(at, "function %d does not exist", f)
+	}
+	return f
+}
+
 func refuseType(r *reader, at int, t ValType) {
 	switch {
-	case t == V128:
-		r.refuse(at, SIMD, "type v128")
-	case t == FuncRef, t == ExternRef:
-		r.refuse(at, RefTypes, "type %s", t)
 	case t >= 0x63 && t <= 0x64:
 		r.refuse(at, FuncRefs, "type 0x%02x", byte(t))
 	case t >= 0x65 && t <= 0x77:
@@ -247,25 +272,22 @@ func (d *decoder) limits(most uint32, what string) *Limits {
 	return l
 }
 
-func (d *decoder) table() {
+func (d *decoder) tables() {
 	r := &d.r
-	at := r.pos
-	n := r.u32()
-	if n > 1 {
-		r.refuse(at, RefTypes, "%d tables", n)
+	n := r.count("tables", MaxTables)
+	d.m.Tables = make([]Table, 0, n)
+	for range n {
+		at := r.pos
+		if r.left() > 0 && r.data[r.pos] == 0x40 {
+			r.refuse(at, FuncRefs, "table with an initial value")
+		}
+		t := Table{Type: r.refType()}
+		t.Limits = *d.limits(MaxTable, "table")
+		if r.err != nil {
+			return
+		}
+		d.m.Tables = append(d.m.Tables, t)
 	}
-	if n == 0 {
-		return
-	}
-	at = r.pos
-	switch t := ValType(r.byte()); t {
-	case FuncRef:
-	case 0x40:
-		r.refuse(at, FuncRefs, "table with an initial value")
-	default:
-		refuseType(r, at, t)
-	}
-	d.m.Table = d.limits(MaxTable, "table")
 }
 
 func (d *decoder) memory() {

@@ -19,9 +19,9 @@ func (m *Module) Encode() []byte {
 		e.number(im.Type)
 	})
 	e.vector(sectionFunction, len(m.Funcs), func(i int) { e.number(m.Funcs[i]) })
-	e.vector(sectionTable, count(m.Table), func(int) {
-		e.out = append(e.out, byte(FuncRef))
-		e.limits(m.Table)
+	e.vector(sectionTable, len(m.Tables), func(i int) {
+		e.out = append(e.out, byte(m.Tables[i].Type))
+		e.limits(&m.Tables[i].Limits)
 	})
 	e.vector(sectionMemory, count(m.Memory), func(int) { e.limits(m.Memory) })
 	e.vector(sectionGlobal, len(m.Globals), func(i int) { e.global(&m.Globals[i]) })
@@ -31,6 +31,9 @@ func (m *Module) Encode() []byte {
 		e.out = append(e.out, byte(x.Kind))
 		e.number(x.Index)
 	})
+	if m.Start != nil {
+		e.out = appendSection(e.out, sectionStart, AppendUnsigned(nil, uint64(*m.Start)))
+	}
 	e.vector(sectionElement, len(m.Elems), func(i int) { e.elem(&m.Elems[i]) })
 	if m.HasDataCount {
 		e.out = appendSection(e.out, sectionDataCount, AppendUnsigned(nil, uint64(len(m.Segs))))
@@ -120,9 +123,44 @@ func (e *encoder) global(g *Global) {
 	e.out = append(e.out, g.Init...)
 }
 
+// Flags of element segments.
+const (
+	elemNotActive = 1 << iota
+	elemNamed     // table and type are written; of one that is not active: declared
+	elemExprs     // constant expressions instead of functions
+)
+
 func (e *encoder) elem(s *Elem) {
-	e.out = append(append(e.out, 0), s.Expr...)
-	e.number(uint32(len(s.Funcs)))
+	flags := byte(0)
+	switch {
+	case s.Mode == ElemPassive:
+		flags = elemNotActive
+	case s.Mode == ElemDeclared:
+		flags = elemNotActive | elemNamed
+	case s.Table != 0 || s.Type != FuncRef:
+		flags = elemNamed
+	}
+	if s.Exprs != nil {
+		flags |= elemExprs
+	}
+	e.out = append(e.out, flags)
+	if s.Mode == ElemActive {
+		if flags&elemNamed != 0 {
+			e.number(s.Table)
+		}
+		e.out = append(e.out, s.Expr...)
+	}
+	switch {
+	case flags&(elemNotActive|elemNamed) == 0:
+	case s.Exprs != nil:
+		e.out = append(e.out, byte(s.Type))
+	default:
+		e.out = append(e.out, 0)
+	}
+	e.number(uint32(len(s.Exprs) + len(s.Funcs)))
+	for _, c := range s.Exprs {
+		e.out = append(e.out, c...)
+	}
 	for _, f := range s.Funcs {
 		e.number(f)
 	}

@@ -12,14 +12,22 @@ import (
 func everything() *Module {
 	zero := []byte{byte(OpI32Const), 0, byte(OpEnd)}
 	return &Module{
-		Types:        []FuncType{{}, {Params: []ValType{I32, I64, F32, F64}, Results: []ValType{F64, I32}}},
-		Imports:      []Import{{Module: "m", Name: "ü", Type: 1}},
-		Funcs:        []uint32{0, 1},
-		Table:        &Limits{Min: 3, Max: 300},
-		Memory:       &Limits{Min: 1, Max: -1},
-		Globals:      []Global{{Type: I32, Mutable: true, Init: zero}, {Type: I32, Init: []byte{byte(OpI32Const), 0x7f, byte(OpEnd)}}},
-		Exports:      []Export{{Name: "memory", Kind: ExportMemory}, {Name: "", Kind: ExportFunc, Index: 2}, {Name: "g", Kind: ExportGlobal, Index: 1}, {Name: "t", Kind: ExportTable}},
-		Elems:        []Elem{{Expr: zero, Funcs: []uint32{1, 2, 1}}, {Expr: zero, Funcs: []uint32{}}},
+		Types:   []FuncType{{}, {Params: []ValType{I32, I64, F32, F64, V128, FuncRef, ExternRef}, Results: []ValType{F64, I32}}},
+		Imports: []Import{{Module: "m", Name: "ü", Type: 0}},
+		Funcs:   []uint32{0, 1},
+		Tables:  []Table{{FuncRef, Limits{Min: 3, Max: 300}}, {ExternRef, Limits{Max: -1}}},
+		Memory:  &Limits{Min: 1, Max: -1},
+		Globals: []Global{{Type: I32, Mutable: true, Init: zero}, {Type: I32, Init: []byte{byte(OpI32Const), 0x7f, byte(OpEnd)}},
+			{Type: FuncRef, Init: RefFunc(2)}, {Type: I64, Init: []byte{byte(OpI64Const), 1, byte(OpI64Const), 2, byte(OpI64Add), byte(OpEnd)}}},
+		Exports: []Export{{Name: "memory", Kind: ExportMemory}, {Name: "", Kind: ExportFunc, Index: 2}, {Name: "g", Kind: ExportGlobal, Index: 1}, {Name: "t", Kind: ExportTable}},
+		Elems: []Elem{
+			{Expr: zero, Type: FuncRef, Funcs: []uint32{1, 2, 1}}, {Expr: zero, Type: FuncRef, Funcs: []uint32{}},
+			{Expr: zero, Type: FuncRef, Exprs: []Const{RefFunc(300 % 3), {byte(OpRefNull), byte(FuncRef), byte(OpEnd)}}},
+			{Mode: ElemActive, Table: 1, Expr: zero, Type: ExternRef, Exprs: []Const{}},
+			{Mode: ElemPassive, Type: FuncRef, Funcs: []uint32{2}}, {Mode: ElemPassive, Type: ExternRef, Exprs: []Const{{byte(OpRefNull), byte(ExternRef), byte(OpEnd)}}},
+			{Mode: ElemDeclared, Type: FuncRef, Funcs: []uint32{0}}, {Mode: ElemDeclared, Type: FuncRef, Exprs: []Const{RefFunc(1)}},
+		},
+		Start:        new(uint32),
 		Code:         []Body{{Locals: []Local{}, Code: []byte{byte(OpEnd)}}, {Locals: []Local{{200, I64}, {0, F32}}, Code: []byte{byte(OpUnreachable), byte(OpEnd)}}},
 		Segs:         []Segment{{Expr: zero, Data: bytes.Repeat([]byte{7}, 300)}, {Data: []byte{}}},
 		HasDataCount: true,
@@ -39,7 +47,11 @@ func bare(m *Module) *Module {
 		}
 		return &Limits{Min: l.Min, Max: l.Max}
 	}
-	b.Table, b.Memory = limits(m.Table), limits(m.Memory)
+	b.Memory, b.declared = limits(m.Memory), nil
+	b.Tables = append([]Table(nil), m.Tables...)
+	for i := range b.Tables {
+		b.Tables[i].Offset = 0
+	}
 	b.Imports = append([]Import(nil), m.Imports...)
 	for i := range b.Imports {
 		b.Imports[i].Offset = 0

@@ -11,25 +11,20 @@ type Feature string
 
 // The features that are refused, by the names of their proposals.
 const (
-	Exceptions    Feature = "exceptions"
-	ExtendedConst Feature = "extended constant expressions"
-	FuncRefs      Feature = "typed function references"
-	GC            Feature = "GC"
-	Memory64      Feature = "memory64"
-	MultiMemory   Feature = "multiple memories"
-	RefTypes      Feature = "reference types"
-	RelaxedSIMD   Feature = "relaxed SIMD"
-	SIMD          Feature = "SIMD"
-	TableOps      Feature = "bulk table operations"
-	TailCalls     Feature = "tail calls"
-	Threads       Feature = "threads"
+	Exceptions  Feature = "exceptions"
+	FuncRefs    Feature = "typed function references"
+	GC          Feature = "GC"
+	Memory64    Feature = "memory64"
+	MultiMemory Feature = "multiple memories"
+	RelaxedSIMD Feature = "relaxed SIMD"
+	TailCalls   Feature = "tail calls"
+	Threads     Feature = "threads"
 )
 
 // Refusals of what every WebAssembly has.
 const (
-	OtherImports  Feature = "imports other than functions"
-	StartFunction Feature = "a start function"
-	UnknownInstr  Feature = "unknown instructions"
+	OtherImports Feature = "imports other than functions"
+	UnknownInstr Feature = "unknown instructions"
 )
 
 // Error says what is wrong with a module, and where.

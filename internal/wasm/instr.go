@@ -2,17 +2,25 @@ package wasm
 
 // Instr is one instruction. What its immediates mean depends on the opcode:
 //
+//	block loop if    Type is the block type
 //	br br_if         A is the label
 //	br_table         Labels, the default last
 //	call             A is the function index
-//	call_indirect    A is the type index
+//	call_indirect    A is the type index, B the table
 //	local, global    A is the index
 //	memory.init      A is the data segment
 //	data.drop        A is the data segment
+//	ref.func         A is the function index
+//	ref.null, select Type.Results has the type, where one is given
+//	table.*          A is the table; of init and copy the one that is written
+//	table.init       B is the element segment
+//	elem.drop        B is the element segment
+//	table.copy       B is the table that is read
 type Instr struct {
 	Op         Op
 	Start, End int // in the file
-	A          uint32
+	A, B       uint32
+	Type       *FuncType
 	Labels     []uint32 // valid until the next call of Next
 }
 
@@ -31,10 +39,7 @@ type Instrs struct {
 func (m *Module) Instrs(i int) *Instrs {
 	b := &m.Code[i]
 	in := &Instrs{r: reader{data: m.Data, pos: b.Offset, end: b.Offset + len(b.Code)}, m: m, fn: uint32(len(m.Imports) + i), depth: 1}
-	in.locals = uint32(len(m.Types[m.Funcs[i]].Params))
-	for _, l := range b.Locals {
-		in.locals += l.Count
-	}
+	in.locals = m.NumLocals(i)
 	return in
 }
 
@@ -89,8 +94,10 @@ func (in *Instrs) immediates(v *Instr, row *instruction) {
 	case immRefused:
 		r.refuse(v.Start, row.feature, "%s", v.Op)
 	case immBlock:
-		in.blockType()
-		in.depth++
+		in.blockType(v)
+		if in.depth++; in.depth > MaxNesting+1 {
+			r.fail(v.Start, "blocks nested deeper than %d", MaxNesting)
+		}
 	case immLabel:
 		v.A = in.below(v, "label", in.depth)
 	case immLabels:
@@ -99,8 +106,8 @@ func (in *Instrs) immediates(v *Instr, row *instruction) {
 		v.A = in.below(v, "function", in.m.NumFuncs())
 	case immIndirect:
 		v.A = in.below(v, "type", len(in.m.Types))
-		if table := r.u32(); table != 0 || in.m.Table == nil {
-			r.fail(v.Start, "table %d does not exist", table)
+		if v.B = in.table(v); r.err == nil && in.m.Tables[v.B].Type != FuncRef {
+			r.fail(v.Start, "call through a table of %s", in.m.Tables[v.B].Type)
 		}
 	case immLocal:
 		v.A = in.below(v, "local", int(in.locals))
@@ -126,8 +133,52 @@ func (in *Instrs) immediates(v *Instr, row *instruction) {
 	case immCopy:
 		in.memory(v)
 		in.memory(v)
+	default:
+		in.newer(v, row)
 	}
 }
+
+// newer reads the immediates of reference and vector instructions.
+func (in *Instrs) newer(v *Instr, row *instruction) {
+	r := &in.r
+	switch row.imm {
+	case immSelect:
+		if n := r.count("types of select", 1); n != 1 {
+			r.fail(v.Start, "select with %d types", n)
+		}
+		v.Type = blockTypes[r.value()&0x7f]
+	case immRefType:
+		v.Type = blockTypes[r.refType()&0x7f]
+	case immTable:
+		v.A = in.table(v)
+	case immTableInit:
+		v.B = in.below(v, "element segment", len(in.m.Elems))
+		v.A = in.table(v)
+	case immElem:
+		v.B = in.below(v, "element segment", len(in.m.Elems))
+	case immTableCopy:
+		v.A, v.B = in.table(v), in.table(v)
+	case immVector:
+		r.bytes(16)
+	case immShuffle:
+		for _, lane := range r.bytes(16) {
+			in.lane(v, lane, 32)
+		}
+	case immLane:
+		in.lane(v, r.byte(), row.lanes)
+	case immLaneMove:
+		in.access(v, row)
+		in.lane(v, r.byte(), row.lanes)
+	}
+}
+
+func (in *Instrs) lane(v *Instr, lane, lanes byte) {
+	if lane >= lanes {
+		in.r.fail(v.Start, "lane %d does not exist", lane)
+	}
+}
+
+func (in *Instrs) table(v *Instr) uint32 { return in.below(v, "table", len(in.m.Tables)) }
 
 func (in *Instrs) memory(v *Instr) {
 	if b := in.r.byte(); b != 0 || in.m.Memory == nil {
@@ -172,19 +223,31 @@ func (in *Instrs) brTable(v *Instr) {
 	v.Labels = in.labels
 }
 
-func (in *Instrs) blockType() {
-	r, at := &in.r, in.r.pos
-	switch b := r.byte(); ValType(b) {
-	case 0x40, I32, I64, F32, F64:
-	case V128, FuncRef, ExternRef:
-		refuseType(r, at, ValType(b))
-	default:
-		if r.err != nil {
-			return
-		}
-		r.pos = at
-		if t := r.signed(33); t < 0 || t >= int64(len(in.m.Types)) {
-			r.fail(at, "block type %d does not exist", t)
-		}
+// blockTypes has the block types that name no type of the module, by their byte.
+var blockTypes = func() (t [0x80]*FuncType) {
+	t[0x40] = &FuncType{}
+	for _, v := range []ValType{I32, I64, F32, F64, V128, FuncRef, ExternRef} {
+		t[v] = &FuncType{Results: []ValType{v}}
 	}
+	return t
+}()
+
+func (in *Instrs) blockType(v *Instr) {
+	r, at := &in.r, in.r.pos
+	if b := r.byte(); b&0xc0 == 0x40 { // one byte, negative
+		if v.Type = blockTypes[b]; v.Type == nil {
+			refuseType(r, at, ValType(b))
+		}
+		return
+	}
+	if r.err != nil {
+		return
+	}
+	r.pos = at
+	t := r.signed(33)
+	if t < 0 || t >= int64(len(in.m.Types)) {
+		r.fail(at, "block type %d does not exist", t)
+		return
+	}
+	v.Type = &in.m.Types[t]
 }

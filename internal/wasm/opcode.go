@@ -26,21 +26,40 @@ const (
 	OpCallIndirect Op = 0x11
 	OpDrop         Op = 0x1a
 	OpSelect       Op = 0x1b
+	OpSelectT      Op = 0x1c
 	OpLocalGet     Op = 0x20
 	OpLocalSet     Op = 0x21
 	OpLocalTee     Op = 0x22
 	OpGlobalGet    Op = 0x23
 	OpGlobalSet    Op = 0x24
+	OpTableGet     Op = 0x25
+	OpTableSet     Op = 0x26
 	OpMemorySize   Op = 0x3f
 	OpMemoryGrow   Op = 0x40
 	OpI32Const     Op = 0x41
 	OpI64Const     Op = 0x42
 	OpF32Const     Op = 0x43
 	OpF64Const     Op = 0x44
+	OpI32Add       Op = 0x6a
+	OpI32Sub       Op = 0x6b
+	OpI32Mul       Op = 0x6c
+	OpI64Add       Op = 0x7c
+	OpI64Sub       Op = 0x7d
+	OpI64Mul       Op = 0x7e
+	OpRefNull      Op = 0xd0
+	OpRefIsNull    Op = 0xd1
+	OpRefFunc      Op = 0xd2
 	OpMemoryInit   Op = 0xfc0008
 	OpDataDrop     Op = 0xfc0009
 	OpMemoryCopy   Op = 0xfc000a
 	OpMemoryFill   Op = 0xfc000b
+	OpTableInit    Op = 0xfc000c
+	OpElemDrop     Op = 0xfc000d
+	OpTableCopy    Op = 0xfc000e
+	OpTableGrow    Op = 0xfc000f
+	OpTableSize    Op = 0xfc0010
+	OpTableFill    Op = 0xfc0011
+	OpV128Const    Op = 0xfd000c
 )
 
 // Prefixes of longer opcodes.
@@ -73,6 +92,16 @@ const (
 	immInit // data segment, memory
 	immSegment
 	immCopy // two memories
+	immSelect
+	immTable
+	immTableInit // element segment, table
+	immElem
+	immTableCopy // two tables
+	immRefType
+	immVector   // 16 bytes
+	immShuffle  // 16 lanes
+	immLane     // one
+	immLaneMove // alignment, offset, lane
 )
 
 // instruction is a row of the opcode table. A refused one names its feature.
@@ -80,12 +109,18 @@ type instruction struct {
 	name    string
 	imm     immediates
 	align   uint8 // of an access: log2 of the bytes that it moves
+	lanes   uint8 // of a lane instruction: how many it can choose from
 	feature Feature
+
+	// What it takes from the stack and puts there, if that never changes.
+	typed   bool
+	in, out []ValType
 }
 
 var (
-	plain = plainTable() // opcodes of one byte
-	misc  = miscTable()  // behind the prefix 0xfc
+	plain  = plainTable()  // opcodes of one byte
+	misc   = miscTable()   // behind the prefix 0xfc
+	vector = vectorTable() // behind the prefix 0xfd
 )
 
 // rows fills the table from opcode first on with names, separated by spaces.
@@ -119,11 +154,11 @@ func plainTable() (t [256]instruction) {
 	refused(all, 0x14, FuncRefs, "call_ref return_call_ref")
 	refused(all, 0x18, Exceptions, "delegate catch_all")
 	rows(all, 0x1a, immNone, "", "drop select")
-	refused(all, 0x1c, RefTypes, "select_t")
+	rows(all, 0x1c, immSelect, "", "select")
 	refused(all, 0x1f, Exceptions, "try_table")
 	rows(all, 0x20, immLocal, "", "local.get local.set local.tee")
 	rows(all, 0x23, immGlobal, "", "global.get global.set")
-	refused(all, 0x25, RefTypes, "table.get table.set")
+	rows(all, 0x25, immTable, "", "table.get table.set")
 	accesses(all)
 	rows(all, 0x3f, immMemory, "", "memory.size memory.grow")
 	rows(all, 0x41, immI32, "", "i32.const")
@@ -131,9 +166,12 @@ func plainTable() (t [256]instruction) {
 	rows(all, 0x43, immF32, "", "f32.const")
 	rows(all, 0x44, immF64, "", "f64.const")
 	numeric(all)
-	refused(all, 0xd0, RefTypes, "ref.null ref.is_null ref.func")
+	rows(all, 0xd0, immRefType, "", "ref.null")
+	rows(all, 0xd1, immNone, "", "ref.is_null")
+	rows(all, 0xd2, immFunc, "", "ref.func")
 	refused(all, 0xd3, GC, "ref.eq")
 	refused(all, 0xd4, FuncRefs, "ref.as_non_null br_on_null br_on_non_null")
+	signatures(all, plainSignatures)
 	return t
 }
 
@@ -163,7 +201,7 @@ func numeric(all []instruction) {
 		of("i32", " extend8_s extend16_s")+of("i64", " extend8_s extend16_s extend32_s"))
 }
 
-func miscTable() (t [18]instruction) {
+func miscTable() (t [0x12]instruction) {
 	all := t[:]
 	rows(all, 0x00, immNone, "", `i32.trunc_sat_f32_s i32.trunc_sat_f32_u i32.trunc_sat_f64_s i32.trunc_sat_f64_u
 		i64.trunc_sat_f32_s i64.trunc_sat_f32_u i64.trunc_sat_f64_s i64.trunc_sat_f64_u`)
@@ -171,14 +209,17 @@ func miscTable() (t [18]instruction) {
 	rows(all, 0x09, immSegment, "", "data.drop")
 	rows(all, 0x0a, immCopy, "", "memory.copy")
 	rows(all, 0x0b, immMemory, "", "memory.fill")
-	refused(all, 0x0c, TableOps, "table.init elem.drop table.copy table.grow table.size table.fill")
+	rows(all, 0x0c, immTableInit, "", "table.init")
+	rows(all, 0x0d, immElem, "", "elem.drop")
+	rows(all, 0x0e, immTableCopy, "", "table.copy")
+	rows(all, 0x0f, immTable, "", "table.grow table.size table.fill")
+	signatures(all, "0:f:i 2:F:i 4:f:I 6:F:I 8:iii: 9:: 10:iii: 12:- 13:: 14:-")
 	return t
 }
 
 // The rows of what is behind a prefix without a table.
 var (
 	rowGC      = instruction{feature: GC}
-	rowSIMD    = instruction{feature: SIMD}
 	rowRelaxed = instruction{feature: RelaxedSIMD}
 	rowThreads = instruction{feature: Threads}
 	rowUnknown = instruction{feature: UnknownInstr}
@@ -197,7 +238,7 @@ func (op Op) row() *instruction {
 	case prefix == prefixVector && number >= 0x100:
 		return &rowRelaxed
 	case prefix == prefixVector:
-		return &rowSIMD
+		return &vector[number]
 	case prefix == prefixAtomic:
 		return &rowThreads
 	}

@@ -15,7 +15,7 @@ import (
 func sample(op Op) []byte {
 	code := []byte{byte(op)}
 	if op > 0xff {
-		code = []byte{byte(op >> 16), byte(op)}
+		code = AppendUnsigned([]byte{byte(op >> 16)}, uint64(op&0xffff))
 	}
 	switch op.row().imm {
 	case immBlock:
@@ -25,8 +25,18 @@ func sample(op Op) []byte {
 		}
 	case immLabel, immFunc, immLocal, immGlobal, immMemory, immI32, immI64, immSegment:
 		code = append(code, 0)
-	case immLabels, immIndirect, immAccess, immInit, immCopy:
+	case immLabels, immIndirect, immAccess, immInit, immCopy, immTableInit, immTableCopy:
 		code = append(code, 0, 0)
+	case immTable, immElem, immLane:
+		code = append(code, 0)
+	case immSelect:
+		code = append(code, 1, byte(I64))
+	case immRefType:
+		code = append(code, byte(ExternRef))
+	case immVector, immShuffle:
+		code = append(code, make([]byte, 16)...)
+	case immLaneMove:
+		code = append(code, 0, 0, 0)
 	case immF32:
 		code = append(code, 0, 0, 0, 0)
 	case immF64:
@@ -44,6 +54,11 @@ func accepted() (all []Op) {
 	}
 	for n := Op(0); n < 0x20; n++ {
 		if op := prefixMisc<<16 | n; op.Accepted() {
+			all = append(all, op)
+		}
+	}
+	for n := Op(0); n < 0x200; n++ {
+		if op := prefixVector<<16 | n; op.Accepted() {
 			all = append(all, op)
 		}
 	}
@@ -83,8 +98,8 @@ func TestOpcodesAsWabt(t *testing.T) {
 	if err := in.Err(); err != nil {
 		t.Fatal(err)
 	}
-	if all := len(accepted()); all != 172+5+8+4 || n < all {
-		t.Errorf("%d instructions are accepted, 189 (MVP, sign extension, saturating, bulk) are expected; %d are in the sample", all, n)
+	if all := len(accepted()); all != 172+5+8+4+12+236 || n < all {
+		t.Errorf("%d instructions are accepted, 437 (MVP, sign extension, saturating, bulk, references, SIMD) are expected; %d are in the sample", all, n)
 	}
 }
 

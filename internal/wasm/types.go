@@ -33,8 +33,13 @@ func (v ValType) String() string {
 	case ExternRef:
 		return "externref"
 	}
-	return "unknown type"
+	return "any"
 }
+
+// IsRef tells whether the type is a reference type.
+func (v ValType) IsRef() bool { return v == FuncRef || v == ExternRef }
+
+func (v ValType) known() bool { return v >= V128 && v <= I32 || v.IsRef() }
 
 // FuncType is a function type.
 type FuncType struct{ Params, Results []ValType }
@@ -64,6 +69,7 @@ const (
 	MaxTypes     = 65536
 	MaxImports   = 1024
 	MaxFuncs     = 65535
+	MaxTables    = 64
 	MaxGlobals   = 1024
 	MaxExports   = 65536
 	MaxSegments  = 65536
@@ -74,6 +80,8 @@ const (
 	MaxBrTable   = 65536
 	MaxSignature = 1000 // parameters, and results
 	MaxName      = 1024
+	MaxConst     = 1000 // instructions of a constant expression
+	MaxNesting   = 1000
 )
 
 // Module is a module. Function bodies and data stay bytes of the file that was
@@ -83,16 +91,19 @@ type Module struct {
 	Types   []FuncType
 	Imports []Import
 	Funcs   []uint32 // type index of every defined function
-	Table   *Limits  // of funcref
+	Tables  []Table
 	Memory  *Limits
 	Globals []Global
 	Exports []Export
+	Start   *uint32 // index of the start function
 	Elems   []Elem
 	Code    []Body
 	Segs    []Segment
 	// HasDataCount tells whether the data count section is there.
 	HasDataCount bool
 	Names        Names
+
+	declared map[uint32]bool // what ref.func may name
 }
 
 // Import is an imported function; nothing else is decoded.
@@ -109,11 +120,34 @@ type Limits struct {
 	Offset int
 }
 
-// Global is a defined global; Init is its constant expression with its end.
+// Table is a defined table.
+type Table struct {
+	Type ValType
+	Limits
+}
+
+// Const is a constant expression with its end.
+type Const []byte
+
+// Func returns the function that the expression is a reference to, if it is one.
+func (c Const) Func() (index uint32, ok bool) {
+	if len(c) == 0 || Op(c[0]) != OpRefFunc {
+		return 0, false
+	}
+	r := reader{data: c, pos: 1, end: len(c)}
+	return r.u32(), true
+}
+
+// RefFunc is the constant expression that refers to a function.
+func RefFunc(index uint32) Const {
+	return append(AppendUnsigned([]byte{byte(OpRefFunc)}, uint64(index)), byte(OpEnd))
+}
+
+// Global is a defined global.
 type Global struct {
 	Type    ValType
 	Mutable bool
-	Init    []byte
+	Init    Const
 }
 
 // ExportKind is what an export names.
@@ -135,10 +169,25 @@ type Export struct {
 	Offset int
 }
 
-// Elem is an active element segment of table 0.
+// ElemMode says what an element segment is for.
+type ElemMode byte
+
+// Modes of element segments.
+const (
+	ElemActive ElemMode = iota
+	ElemPassive
+	ElemDeclared
+)
+
+// Elem is an element segment: of functions, or of constant expressions where
+// Exprs is not nil.
 type Elem struct {
-	Expr   []byte // its place, a constant expression with its end
+	Mode   ElemMode
+	Table  uint32 // of an active one
+	Expr   Const  // the place of an active one
+	Type   ValType
 	Funcs  []uint32
+	Exprs  []Const
 	Offset int // in the file
 }
 
@@ -157,7 +206,7 @@ type Local struct {
 
 // Segment is a data segment: passive where Expr is nil.
 type Segment struct {
-	Expr []byte
+	Expr Const
 	Data []byte
 }
 
@@ -169,5 +218,40 @@ func (m *Module) FuncType(index uint32) FuncType {
 	return m.Types[m.Funcs[int(index)-len(m.Imports)]]
 }
 
+// NumLocals counts the parameters and locals of defined function i.
+func (m *Module) NumLocals(i int) uint32 {
+	n := uint32(len(m.Types[m.Funcs[i]].Params))
+	for _, l := range m.Code[i].Locals {
+		n += l.Count
+	}
+	return n
+}
+
 // NumFuncs counts imported and defined functions.
 func (m *Module) NumFuncs() int { return len(m.Imports) + len(m.Funcs) }
+
+// Referenced has the functions that segments and globals refer to, so that
+// tables can hold them. Code may refer to more.
+func (m *Module) Referenced() map[uint32]bool {
+	refs := map[uint32]bool{}
+	constant := func(c Const) {
+		if f, ok := c.Func(); ok {
+			refs[f] = true
+		}
+	}
+	for i := range m.Globals {
+		constant(m.Globals[i].Init)
+	}
+	for i := range m.Elems {
+		if m.Elems[i].Mode == ElemDeclared {
+			continue // it says only what code refers to
+		}
+		for _, f := range m.Elems[i].Funcs {
+			refs[f] = true
+		}
+		for _, c := range m.Elems[i].Exprs {
+			constant(c)
+		}
+	}
+	return refs
+}

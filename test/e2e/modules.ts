@@ -9,7 +9,7 @@ export const endless = Buffer.from([
   ...section(1, [1, 0x60, 0, 0]),
   ...section(3, [1, 0]),
   ...section(5, [1, 1, 1, 16]),
-  ...section(6, [1, 0x7e, 1, 0x42, 0, 0x0b]),
-  ...section(7, bytes(3, "memory", 2, 0, "_start", 0, 0, "countersign_fuel", 3, 0)),
+  ...section(6, [2, 0x7e, 1, 0x42, 0, 0x0b, 0x7f, 1, 0x41, 0, 0x0b]),
+  ...section(7, bytes(4, "memory", 2, 0, "_start", 0, 0, "countersign_fuel", 3, 0, "countersign_stack", 3, 1)),
   ...section(10, [1, 7, 0, 0x03, 0x40, 0x0c, 0, 0x0b, 0x0b]), // (loop (br 0))
 ]);

@@ -25,6 +25,7 @@ export interface Pace {
 const outOfMemory = -(2n ** 63n); // the balance that $grow leaves when the engine has none
 
 interface Exports extends Machine {
+  readonly stack: WebAssembly.Global;
   readonly start: () => void;
 }
 
@@ -48,10 +49,13 @@ export async function execute(
     [end, code] = await start(machine, run);
     balance = machine.fuel.value;
     if (balance === outOfMemory) [end, code, detail] = ["fault", 0, "no memory left"];
+    else if (end === "trap" && Number(machine.stack.value) < 0) detail = "call stack exhausted";
   } catch (e) {
     detail = printable(String(e), 256);
   }
   let used = fuel.used(balance);
+  // When it was stopped, a function may have had the balance in a local.
+  if (run.stopped !== null) used = run.asked;
   // A fault is the host's own trouble and comes at another moment on every
   // host, so fuel cannot turn it into something to vote on.
   if (end !== "fault" && (run.stopped === "fuel" || used > fuel.limit)) [end, code, used] = ["fuel", 0, fuel.limit];
@@ -63,6 +67,7 @@ export async function execute(
 class Run {
   stopped: "fuel" | "deadline" | "cancelled" | null = null;
   reported = 0; // fuel at the last refill
+  asked = 0n; // the same, whole
   #begun = false;
   #since: number;
 
@@ -80,7 +85,8 @@ class Run {
 
   readonly refill = (balance: bigint): bigint | Promise<bigint> => {
     const millis = this.now() - this.#since;
-    this.reported = count(this.fuel.used(balance));
+    this.asked = this.fuel.used(balance);
+    this.reported = count(this.asked);
     if (this.fuel.over(balance)) this.stopped ??= "fuel";
     if (this.stopped !== null) return 0n;
     if (this.#begun) this.fuel.adapt(millis);
@@ -106,12 +112,12 @@ function instantiate(module: WebAssembly.Module, host: Host, run: Run): Exports 
     wasi_snapshot_preview1: host.preview1(),
     countersign: { refill, progress },
   });
-  const { memory, _start, countersign_fuel: fuel } = instance.exports;
-  if (!(memory instanceof WebAssembly.Memory) || typeof _start !== "function" || !(fuel instanceof WebAssembly.Global)) {
+  const { memory, _start, countersign_fuel: fuel, countersign_stack: stack } = instance.exports;
+  if (!(memory instanceof WebAssembly.Memory) || typeof _start !== "function" || !(fuel instanceof WebAssembly.Global) || !(stack instanceof WebAssembly.Global)) {
     throw new Error("not a metered module");
   }
   const start = _start as () => void;
-  return { memory, fuel, start };
+  return { memory, fuel, stack, start };
 }
 
 /** Runs _start. Throws for what is neither an exit nor a trap. */

@@ -105,15 +105,15 @@ function leb(n: number): number[] {
 const section = (id: number, ...content: number[]): number[] => [id, ...leb(content.length), ...content];
 const name = (s: string): number[] => [...leb(s.length), ...Buffer.from(s)];
 
-/** A module with memory, countersign_fuel and this body of _start. */
+/** A module with memory, the two counters and this body of _start. */
 function module(body: number[]): WebAssembly.Module {
   return new WebAssembly.Module(Uint8Array.of(
     0, 97, 115, 109, 1, 0, 0, 0,
     ...section(1, 1, 0x60, 0, 0),
     ...section(3, 1, 0),
     ...section(5, 1, 1, 1, 1),
-    ...section(6, 1, 0x7e, 1, 0x42, 0, 0x0b),
-    ...section(7, 3, ...name("memory"), 2, 0, ...name("_start"), 0, 0, ...name("countersign_fuel"), 3, 0),
+    ...section(6, 2, 0x7e, 1, 0x42, 0, 0x0b, 0x7f, 1, 0x41, 0, 0x0b),
+    ...section(7, 4, ...name("memory"), 2, 0, ...name("_start"), 0, 0, ...name("countersign_fuel"), 3, 0, ...name("countersign_stack"), 3, 1),
     ...section(10, 1, ...leb(body.length + 1), 0, ...body),
   ));
 }
@@ -121,6 +121,12 @@ function module(body: number[]): WebAssembly.Module {
 test("unreachable is a trap, and voted", async () => {
   const outcome = await run(module([0x00, 0x0b]));
   assert.deepEqual(outcome, { end: "trap", code: 0, fuel: 0, output: new Uint8Array(), detail: "" });
+});
+
+test("a call stack that ran out, by the module's own count, is a trap", async () => {
+  // global.set 1 (i32.const -1); unreachable
+  const outcome = await run(module([0x41, 0x7f, 0x24, 1, 0x00, 0x0b]));
+  assert.deepEqual([outcome.end, outcome.detail], ["trap", "call stack exhausted"]);
 });
 
 test("endless recursion is a fault of the host, never a vote", async () => {

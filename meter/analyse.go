@@ -1,0 +1,114 @@
+package meter
+
+import (
+	"slices"
+
+	"github.com/countersign/countersign/internal/wasm"
+)
+
+// analysis is what the metering pass has to know of a module before it writes
+// the first function.
+type analysis struct {
+	fns  []facts         // of every defined function
+	refs map[uint32]bool // functions that tables can hold
+	uses uses
+}
+
+// facts of one defined function.
+type facts struct {
+	weight   uint32   // of its frame on the call stack
+	calls    []uint32 // functions that it calls, each once
+	indirect bool     // it calls through tables
+	local    bool     // it has a loop without calls, and keeps the balance in a local
+	stack    uint32   // what it pays for the call stack; 0 is nothing
+}
+
+// uses says which added functions are called.
+type uses struct {
+	grow, bulk, elements, local bool
+	tables                      []uint32 // that grow, ascending
+}
+
+// analyse type-checks every function and gathers facts.
+func analyse(m *wasm.Module, library bool) (*analysis, error) {
+	a := &analysis{fns: make([]facts, len(m.Code)), refs: m.Referenced()}
+	c := wasm.NewChecker(m)
+	g := gatherer{uses: &a.uses, refs: a.refs}
+	for i := range m.Code {
+		c.Begin(i)
+		g.begin(&a.fns[i])
+		in := m.Instrs(i)
+		for v := (wasm.Instr{}); in.Next(&v); {
+			g.step(&v, c.Reachable())
+			if err := c.Step(&v); err != nil {
+				return nil, err
+			}
+		}
+		if err := in.Err(); err != nil {
+			return nil, err
+		}
+		g.end(c.Weight())
+	}
+	slices.Sort(a.uses.tables)
+	weigh(m, a, library)
+	return a, nil
+}
+
+// gatherer gathers the facts of one function after the other.
+type gatherer struct {
+	uses  *uses
+	refs  map[uint32]bool
+	f     *facts
+	loops []loop // open blocks
+}
+
+// loop is an open block.
+type loop struct{ loop, live, calls bool }
+
+func (g *gatherer) begin(f *facts) {
+	g.f = f
+	g.loops = append(g.loops[:0], loop{})
+}
+
+func (g *gatherer) end(weight uint32) {
+	g.f.weight = weight
+	slices.Sort(g.f.calls)
+	g.f.calls = slices.Clip(slices.Compact(g.f.calls))
+	g.uses.local = g.uses.local || g.f.local
+}
+
+func (g *gatherer) step(v *wasm.Instr, live bool) {
+	switch v.Op {
+	case wasm.OpBlock, wasm.OpIf:
+		g.loops = append(g.loops, loop{})
+	case wasm.OpLoop:
+		g.loops = append(g.loops, loop{loop: true, live: live})
+	case wasm.OpEnd:
+		l := g.loops[len(g.loops)-1]
+		g.loops = g.loops[:len(g.loops)-1]
+		g.f.local = g.f.local || l.loop && l.live && !l.calls
+		if n := len(g.loops); n > 0 && l.calls {
+			g.loops[n-1].calls = true
+		}
+	case wasm.OpCall:
+		g.f.calls = append(g.f.calls, v.A)
+		g.called()
+	case wasm.OpCallIndirect:
+		g.f.indirect = true
+		g.called()
+	case wasm.OpRefFunc:
+		g.refs[v.A] = true
+	case wasm.OpMemoryGrow:
+		g.uses.grow = true
+	case wasm.OpMemoryFill, wasm.OpMemoryCopy, wasm.OpMemoryInit:
+		g.uses.bulk = true
+	case wasm.OpTableFill, wasm.OpTableCopy, wasm.OpTableInit:
+		g.uses.elements = true
+	case wasm.OpTableGrow:
+		if !slices.Contains(g.uses.tables, v.A) {
+			g.uses.tables = append(g.uses.tables, v.A)
+		}
+	}
+}
+
+func (g *gatherer) called() { g.loops[len(g.loops)-1].calls = true }

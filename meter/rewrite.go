@@ -1,0 +1,144 @@
+package meter
+
+import "github.com/countersign/countersign/internal/wasm"
+
+// function writes one function. Where it pays for the call stack, or keeps the
+// balance in a local, its code stands in a block, so that every way out of it
+// passes the same end.
+type function struct {
+	*writer
+	result  []wasm.ValType
+	stack   uint32 // what it pays
+	local   bool
+	balance uint32 // local
+}
+
+func (f *function) wrapped() bool { return f.local || f.stack > 0 }
+
+func (f *function) edit(e *edit, first bool) {
+	switch e.kind {
+	case editCharge:
+		f.charge(e.value)
+	case editCheck:
+		f.check(max(e.value, 1), first)
+		if first {
+			f.enter()
+		}
+	case editReturn:
+		f.ret(e)
+	case editExit:
+		f.exit()
+	case editRef:
+		f.code = appendIndex(f.code, opRefFunc, f.index(uint32(e.value)))
+	default:
+		f.spill()
+		f.replace(e)
+		f.reload()
+	}
+}
+
+func (f *function) charge(cost uint64) {
+	if cost == 0 {
+		return
+	}
+	f.report.Charges++
+	if !f.local {
+		f.code = f.writer.charge(f.code, cost)
+		return
+	}
+	f.code = subtract(appendIndex(f.code, opLocalGet, f.balance), cost)
+	f.code = appendIndex(f.code, opLocalSet, f.balance)
+}
+
+// check charges, and asks for more where that is not enough. The first one of a
+// function takes the balance from the global.
+func (f *function) check(cost uint64, first bool) {
+	f.report.Charges++
+	f.report.Checks++
+	if !f.local {
+		f.code = f.writer.check(f.writer.charge(f.code, cost))
+		return
+	}
+	if first {
+		f.code = f.getFuel(f.code)
+	} else {
+		f.code = appendIndex(f.code, opLocalGet, f.balance)
+	}
+	f.code = appendIndex(subtract(f.code, cost), opLocalTee, f.balance)
+	f.code = append(f.code, opI64Const, 0, opI64LtS, opIf, noType)
+	f.code = appendIndex(appendIndex(f.code, opLocalGet, f.balance), opCall, f.refillLocal)
+	f.code = append(appendIndex(f.code, opLocalSet, f.balance), opEnd)
+}
+
+// enter pays for the call stack and opens the block.
+func (f *function) enter() {
+	if f.stack > 0 {
+		f.report.Stacked++
+		f.code = append(wasm.AppendSigned(append(appendIndex(f.code, opGlobalGet, f.writer.stack), opI32Const), int64(f.stack)), opI32Sub)
+		f.code = appendIndex(appendIndex(f.code, opGlobalSet, f.writer.stack), opGlobalGet, f.writer.stack)
+		f.code = append(f.code, opI32Const, 0, opI32LtS, opIf, noType, opUnreachable, opEnd)
+	}
+	if f.wrapped() {
+		f.code = append(f.code, opBlock)
+		switch len(f.result) {
+		case 0:
+			f.code = append(f.code, noType)
+		case 1:
+			f.code = append(f.code, byte(f.result[0]))
+		default:
+			f.code = wasm.AppendSigned(f.code, int64(f.typeOf(wasm.FuncType{Results: f.result})))
+		}
+	}
+}
+
+// exit closes the block, and gives back what enter took.
+func (f *function) exit() {
+	if !f.wrapped() {
+		return
+	}
+	f.code = append(f.code, opEnd)
+	f.spill()
+	if f.stack > 0 {
+		f.code = append(wasm.AppendSigned(append(appendIndex(f.code, opGlobalGet, f.writer.stack), opI32Const), int64(f.stack)), opI32Add)
+		f.code = appendIndex(f.code, opGlobalSet, f.writer.stack)
+	}
+}
+
+func (f *function) ret(e *edit) {
+	if f.wrapped() {
+		f.code = appendIndex(f.code, opBr, uint32(e.value))
+	} else {
+		f.code = append(f.code, opReturn)
+	}
+}
+
+// spill puts the balance where others look for it, reload takes it from there.
+func (f *function) spill() {
+	if f.local {
+		f.code = f.setFuel(appendIndex(f.code, opLocalGet, f.balance))
+	}
+}
+
+func (f *function) reload() {
+	if f.local {
+		f.code = appendIndex(f.getFuel(f.code), opLocalSet, f.balance)
+	}
+}
+
+// replace writes what stands in the place of an instruction, or before it.
+func (f *function) replace(e *edit) {
+	switch e.kind {
+	case editCall:
+		f.code = appendIndex(f.code, opCall, f.index(uint32(e.value)))
+		return
+	case editIndirect:
+		f.code = append(f.code, f.m.Data[e.at:e.end]...)
+		return
+	}
+	f.report.Bulk++
+	helper := map[editKind]uint32{editGrow: f.grow, editBulk: f.bulk, editElements: f.elements}[e.kind]
+	if e.kind == editTableGrow {
+		helper = f.growTables[uint32(e.value)]
+	}
+	f.code = appendIndex(f.code, opCall, helper)
+}

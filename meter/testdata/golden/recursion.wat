@@ -1,0 +1,20 @@
+(module ;; who pays for the call stack
+  (type $op (func (param i32) (result i32)))
+  (memory (export "memory") 1)
+  (table 2 funcref)
+  (elem (i32.const 0) $even $leaf)
+  (func $leaf (type $op) (local.get 0)) ;; in a table, calls nothing
+  (func $odd (type $op)
+    (if (i32.eqz (local.get 0)) (then (return (i32.const 0))))
+    (call $even (i32.sub (local.get 0) (i32.const 1))))
+  (func $even (type $op)
+    (if (result i32) (i32.eqz (local.get 0))
+      (then (i32.const 1))
+      (else (call_indirect (type $op) (i32.sub (local.get 0) (i32.const 1)) (i32.const 1)) drop (call $odd (i32.sub (local.get 0) (i32.const 1))))))
+  (func $pair (param i32) (result i32 i64) ;; recursion with two results, and a local balance
+    (loop (br_if 0 (i32.eqz (local.tee 0 (i32.sub (local.get 0) (i32.const 1))))))
+    (if (local.get 0) (then (call $pair (local.get 0)) (return)))
+    (local.get 0) (i64.const 1))
+  (func (export "_start")
+    (drop (call $even (i32.const 10)))
+    (call $pair (i32.const 3)) (drop) (drop)))
