@@ -125,6 +125,9 @@ func acceptSizes(m *wasm.Module) error {
 		if n := len(m.Code[i].Code); n > maxBody {
 			return inFunction(m, i, m.Code[i].Offset, "function body of %d bytes, at most %d allowed", n, maxBody)
 		}
+		if n := m.NumLocals(i); n > wasm.MaxLocals-addedLocals {
+			return inFunction(m, i, m.Code[i].Offset, "%d parameters and locals, at most %d allowed", n, wasm.MaxLocals-addedLocals)
+		}
 	}
 	funcs := addedFuncs + len(m.Imports) + len(m.Tables)
 	if len(m.Types)+addedTypes+len(m.Tables) > wasm.MaxTypes || len(m.Imports) >= wasm.MaxImports || len(m.Globals)+addedGlobals > wasm.MaxGlobals ||

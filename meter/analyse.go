@@ -19,6 +19,7 @@ type facts struct {
 	weight   uint32   // of its frame on the call stack
 	calls    []uint32 // functions that it calls, each once
 	indirect bool     // it calls through tables
+	floats   bool     // it has arithmetic that may make NaNs
 	local    bool     // it has a loop without calls, and keeps the balance in a local
 	stack    uint32   // what it pays for the call stack; 0 is nothing
 }
@@ -78,6 +79,10 @@ func (g *gatherer) end(weight uint32) {
 }
 
 func (g *gatherer) step(v *wasm.Instr, live bool) {
+	if unsure(v.Op) {
+		g.f.floats = true
+		return
+	}
 	switch v.Op {
 	case wasm.OpBlock, wasm.OpIf:
 		g.loops = append(g.loops, loop{})

@@ -14,6 +14,7 @@ const (
 	opMemorySize, opMemoryGrow, opI32Const, opI64Const, opRefFunc               = 0x3f, 0x40, 0x41, 0x42, 0xd2
 	opI32Eq, opI32LtS, opI64LtS, opI64LeS, opI64GtU, opI32Add, opI32Sub         = 0x46, 0x48, 0x53, 0x57, 0x56, 0x6a, 0x6b
 	opI64Add, opI64Sub, opI64Mul, opI32ShrU, opI64ExtendU, noType               = 0x7c, 0x7d, 0x7e, 0x76, 0xad, 0x40
+	opVector, vectorBitselect                                                   = 0xfd, 0x52
 	opMisc, miscTableGrow, miscTableSize                                        = 0xfc, 0x0f, 0x10
 )
 

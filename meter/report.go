@@ -10,12 +10,13 @@ type Report struct {
 	Charges     int      `json:"charges"`   // metered blocks that cost something
 	Checks      int      `json:"checks"`    // of them, with a check
 	Stacked     int      `json:"stacked"`   // functions that pay for the call stack
+	NaNs        int      `json:"nans"`      // places where a NaN is made canonical
 	Bulk        int      `json:"bulk"`      // bulk operations and memory.grow, guarded
 	MemoryPages uint32   `json:"memory_pages"`
 	Imports     []string `json:"imports"` // of the source
 }
 
 func (r *Report) String() string {
-	return fmt.Sprintf("%d functions, %d charges, %d checks, %d pay for the call stack, %d bulk operations guarded, %d imports",
-		r.Functions, r.Charges, r.Checks, r.Stacked, r.Bulk, len(r.Imports))
+	return fmt.Sprintf("%d functions, %d charges, %d checks, %d pay for the call stack, %d NaNs made canonical, %d bulk operations guarded, %d imports",
+		r.Functions, r.Charges, r.Checks, r.Stacked, r.NaNs, r.Bulk, len(r.Imports))
 }

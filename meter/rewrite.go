@@ -10,8 +10,63 @@ type function struct {
 	result  []wasm.ValType
 	stack   uint32 // what it pays
 	local   bool
-	balance uint32 // local
+	balance uint32        // local
+	scratch [lanes]uint32 // locals, 0 until one is needed
+	locals  []wasm.Local
+	next    uint32 // index of the next local
 }
+
+func newFunction(w *writer, i int) *function {
+	b, facts := &w.m.Code[i], &w.a.fns[i]
+	f := &function{writer: w, result: w.m.Types[w.m.Funcs[i]].Results, stack: facts.stack, local: facts.local,
+		locals: b.Locals[:len(b.Locals):len(b.Locals)], next: w.m.NumLocals(i)}
+	if f.local {
+		f.balance = f.newLocal(wasm.I64)
+	}
+	return f
+}
+
+func (f *function) newLocal(t wasm.ValType) uint32 {
+	f.locals = append(f.locals, wasm.Local{Count: 1, Type: t})
+	f.next++
+	return f.next - 1
+}
+
+// canonical makes the operand on top the canonical NaN if it is one.
+func (f *function) canonical(l lane) {
+	f.report.NaNs++
+	slot := l
+	if l == f64x2 {
+		slot = f32x4 // vectors share their local
+	}
+	if f.scratch[slot] == 0 {
+		f.scratch[slot] = f.newLocal(l.valType()) + 1
+	}
+	x := f.scratch[slot] - 1
+	switch l {
+	case f32, f64:
+		f.code = appendIndex(appendIndex(f.code, opLocalTee, x), opLocalGet, x)
+		f.code = append(f.code, notEqual[l], opIf, noType)
+		f.code = append(f.code, canonicalNaN[l]...)
+		f.code = append(appendIndex(f.code, opLocalSet, x), opEnd)
+		f.code = appendIndex(f.code, opLocalGet, x)
+	default: // bitselect(x, NaN, x == x)
+		f.code = append(appendIndex(f.code, opLocalTee, x), canonicalNaN[l]...)
+		f.code = appendIndex(appendIndex(f.code, opLocalGet, x), opLocalGet, x)
+		f.code = append(f.code, opVector, notEqual[l], opVector, vectorBitselect)
+	}
+}
+
+// What canonical writes, by lane.
+var (
+	notEqual     = [lanes]byte{f32: 0x5c, f64: 0x62, f32x4: 0x41, f64x2: 0x47} // of vectors: equal
+	canonicalNaN = [lanes][]byte{
+		f32:   {byte(wasm.OpF32Const), 0, 0, 0xc0, 0x7f},
+		f64:   {byte(wasm.OpF64Const), 0, 0, 0, 0, 0, 0, 0xf8, 0x7f},
+		f32x4: {opVector, 0x0c, 0, 0, 0xc0, 0x7f, 0, 0, 0xc0, 0x7f, 0, 0, 0xc0, 0x7f, 0, 0, 0xc0, 0x7f},
+		f64x2: {opVector, 0x0c, 0, 0, 0, 0, 0, 0, 0xf8, 0x7f, 0, 0, 0, 0, 0, 0, 0xf8, 0x7f},
+	}
+)
 
 func (f *function) wrapped() bool { return f.local || f.stack > 0 }
 

@@ -16,6 +16,7 @@ type writer struct {
 	a      *analysis
 	out    wasm.Module
 	plan   plan
+	nans   nans
 	code   []byte // of all functions, rewritten
 	types  map[string]uint32
 	report Report
@@ -38,6 +39,7 @@ func newWriter(m *wasm.Module, a *analysis, opt *Options) *writer {
 	for _, im := range m.Imports {
 		w.report.Imports = append(w.report.Imports, im.Module+"."+im.Name)
 	}
+	w.nans.m = m
 	w.place()
 	return w
 }
@@ -82,22 +84,35 @@ func (w *writer) functions() error {
 
 // body writes a function's code and returns its locals.
 func (w *writer) body(i int) []wasm.Local {
-	b, f := &w.m.Code[i], &w.a.fns[i]
-	fn := function{writer: w, result: w.m.Types[w.m.Funcs[i]].Results, stack: f.stack, local: f.local}
-	locals := b.Locals
-	if f.local {
-		fn.balance = w.m.NumLocals(i)
-		locals = append(locals[:len(locals):len(locals)], wasm.Local{Count: 1, Type: wasm.I64})
+	b, facts := &w.m.Code[i], &w.a.fns[i]
+	w.nans.sites = w.nans.sites[:0]
+	if facts.floats {
+		w.nans.function(i)
 	}
-	at := 0
+	f := newFunction(w, i)
+	at, sites := b.Offset, w.nans.sites
+	upTo := func(to int) {
+		w.code = append(w.code, b.Code[at-b.Offset:to-b.Offset]...)
+		at = to
+	}
+	canonical := func(to int) {
+		for ; len(sites) > 0 && sites[0].at <= to; sites = sites[1:] {
+			if sites[0].observed {
+				upTo(sites[0].at)
+				f.canonical(sites[0].lane)
+			}
+		}
+	}
 	for n := range w.plan.edits {
 		e := &w.plan.edits[n]
-		w.code = append(w.code, b.Code[at:e.at-b.Offset]...)
-		fn.edit(e, n == 0)
-		at = e.end - b.Offset
+		canonical(e.at)
+		upTo(e.at)
+		f.edit(e, n == 0)
+		at = e.end
 	}
-	w.code = append(w.code, b.Code[at:]...)
-	return locals
+	canonical(b.Offset + len(b.Code))
+	upTo(b.Offset + len(b.Code))
+	return f.locals
 }
 
 // declare writes all but the functions: what is added, and what is renumbered.

@@ -1,0 +1,409 @@
+package meter
+
+import (
+	"math"
+
+	"github.com/countersign/countersign/internal/wasm"
+)
+
+// WebAssembly leaves the bits of a NaN that arithmetic makes to the engine. The
+// metered module makes such a NaN the positive canonical one before anything can
+// tell the difference: docs/spec/meter.md, "Canonical NaN". What is found here is
+// where that has to happen.
+
+// lane is the float type, or the shape of a vector of floats, that bits have.
+type lane byte
+
+const (
+	noLane lane = iota
+	f32
+	f64
+	f32x4
+	f64x2
+	lanes
+)
+
+func (l lane) valType() wasm.ValType {
+	switch l {
+	case f32:
+		return wasm.F32
+	case f64:
+		return wasm.F64
+	}
+	return wasm.V128
+}
+
+// state says what is known of a value.
+type state byte
+
+const (
+	number state = iota // no NaN
+	raw                 // a NaN in it may have any bits: arithmetic made it
+	exact               // any bits, which all engines agree about and which must not change
+)
+
+// value is an operand or local. A raw one has the instruction at whose end it can
+// be made canonical.
+type value struct {
+	state state
+	lane  lane
+	site  int32
+}
+
+// site is an instruction whose result is a raw value, and whether something looks
+// at its bits.
+type site struct {
+	at       int // end of the instruction
+	lane     lane
+	observed bool
+}
+
+// nans analyses functions one after the other.
+type nans struct {
+	m      *wasm.Module
+	sites  []site
+	stack  []value
+	frames []nanFrame
+	locals []value
+	moved  bool // what is known of a local has changed
+}
+
+type nanFrame struct {
+	typ    *wasm.FuncType
+	loop   bool
+	height int
+	dead   bool // nothing runs here
+}
+
+// maxNaNPasses is how often a function is read until what is known of its locals
+// holds. Then everything is taken for possible.
+const maxNaNPasses = 5
+
+// function finds the sites of defined function i.
+func (n *nans) function(i int) {
+	n.locals = n.locals[:0]
+	add := func(t wasm.ValType, count uint32, known state) {
+		if t != wasm.F32 && t != wasm.F64 && t != wasm.V128 {
+			known = exact
+		}
+		for range count {
+			n.locals = append(n.locals, value{state: known})
+		}
+	}
+	for _, t := range n.m.Types[n.m.Funcs[i]].Params {
+		add(t, 1, exact)
+	}
+	for _, l := range n.m.Code[i].Locals {
+		add(l.Type, l.Count, number) // 0
+	}
+	for pass := 1; ; pass++ {
+		n.pass(i)
+		if !n.moved {
+			return
+		}
+		if pass == maxNaNPasses {
+			for l := range n.locals {
+				n.locals[l].state = exact
+			}
+		}
+	}
+}
+
+func (n *nans) pass(i int) {
+	n.sites, n.stack, n.moved = n.sites[:0], n.stack[:0], false
+	t := &n.m.Types[n.m.Funcs[i]]
+	n.frames = append(n.frames[:0], nanFrame{typ: &wasm.FuncType{Results: t.Results}})
+	in := n.m.Instrs(i)
+	for v := (wasm.Instr{}); in.Next(&v); {
+		n.step(&v)
+	}
+}
+
+func (n *nans) top() *nanFrame { return &n.frames[len(n.frames)-1] }
+
+func (n *nans) push(v value) { n.stack = append(n.stack, v) }
+
+func (n *nans) pop() value {
+	if len(n.stack) <= n.top().height {
+		return value{} // nothing runs here
+	}
+	v := n.stack[len(n.stack)-1]
+	n.stack = n.stack[:len(n.stack)-1]
+	return v
+}
+
+// observe has something look at the bits of a value.
+func (n *nans) observe(v value) {
+	if v.state == raw {
+		n.sites[v.site].observed = true
+	}
+}
+
+// take has arithmetic of a lane look at a value: it cannot tell NaNs apart.
+func (n *nans) take(v value, l lane) {
+	if v.lane != l {
+		n.observe(v)
+	}
+}
+
+// result pushes a raw value that the instruction makes.
+func (n *nans) result(v *wasm.Instr, l lane) {
+	n.sites = append(n.sites, site{at: v.End, lane: l})
+	n.push(value{raw, l, int32(len(n.sites) - 1)})
+}
+
+func (n *nans) observeTop(count int) {
+	for range count {
+		n.observe(n.pop())
+	}
+}
+
+func (n *nans) pushExact(count int) {
+	for range count {
+		n.push(value{state: exact})
+	}
+}
+
+// merge pushes one of two values of a lane, with the bits that it had.
+func (n *nans) merge(v *wasm.Instr, a, b value) {
+	switch {
+	case a.state == exact || b.state == exact || a.state == raw && b.state == raw && a.lane != b.lane:
+		n.observe(a)
+		n.observe(b)
+		n.pushExact(1)
+	case a.state == raw:
+		n.result(v, a.lane)
+	case b.state == raw:
+		n.result(v, b.lane)
+	default:
+		n.push(value{})
+	}
+}
+
+// keep pushes what comes of a value when its sign changes, or lanes of it.
+func (n *nans) keep(v *wasm.Instr, a value, to lane) {
+	if a.state == raw {
+		n.result(v, to)
+		return
+	}
+	n.push(value{state: a.state})
+}
+
+func (n *nans) step(v *wasm.Instr) {
+	switch v.Op {
+	case wasm.OpBlock, wasm.OpLoop, wasm.OpIf:
+		n.open(v)
+	case wasm.OpElse:
+		f := *n.top()
+		n.close()
+		n.enter(f.typ, false, n.dead())
+	case wasm.OpEnd:
+		f := n.close()
+		n.pushExact(len(f.typ.Results))
+	case wasm.OpBr:
+		n.observeTop(n.arity(v.A))
+		n.leave()
+	case wasm.OpBrIf:
+		n.pop()
+		count := n.arity(v.A)
+		n.observeTop(count)
+		n.pushExact(count)
+	case wasm.OpBrTable:
+		n.pop()
+		n.observeTop(n.arity(v.Labels[0]))
+		n.leave()
+	case wasm.OpReturn:
+		n.observeTop(len(n.frames[0].typ.Results))
+		n.leave()
+	case wasm.OpUnreachable:
+		n.leave()
+	case wasm.OpCall:
+		n.called(n.m.FuncType(v.A))
+	case wasm.OpCallIndirect:
+		n.pop()
+		n.called(n.m.Types[v.A])
+	default:
+		n.plain(v)
+	}
+}
+
+func (n *nans) dead() bool { return len(n.frames) > 0 && n.top().dead }
+
+func (n *nans) open(v *wasm.Instr) {
+	if v.Op == wasm.OpIf {
+		n.pop()
+	}
+	n.observeTop(len(v.Type.Params))
+	n.enter(v.Type, v.Op == wasm.OpLoop, n.dead())
+}
+
+func (n *nans) enter(t *wasm.FuncType, loop, dead bool) {
+	n.frames = append(n.frames, nanFrame{typ: t, loop: loop, height: len(n.stack), dead: dead})
+	n.pushExact(len(t.Params))
+}
+
+func (n *nans) close() nanFrame {
+	f := *n.top()
+	n.observeTop(len(f.typ.Results))
+	n.stack = n.stack[:min(f.height, len(n.stack))]
+	n.frames = n.frames[:len(n.frames)-1]
+	if len(n.frames) == 0 {
+		n.frames = append(n.frames, nanFrame{typ: &wasm.FuncType{}}) // behind the function's end
+	}
+	return f
+}
+
+func (n *nans) leave() {
+	n.stack = n.stack[:min(n.top().height, len(n.stack))]
+	n.top().dead = true
+}
+
+func (n *nans) arity(label uint32) int {
+	f := &n.frames[len(n.frames)-1-int(label)]
+	if f.loop {
+		return len(f.typ.Params)
+	}
+	return len(f.typ.Results)
+}
+
+func (n *nans) called(t wasm.FuncType) {
+	n.observeTop(len(t.Params))
+	n.pushExact(len(t.Results))
+}
+
+// plain reads an instruction that does not branch.
+func (n *nans) plain(v *wasm.Instr) {
+	switch v.Op {
+	case wasm.OpDrop:
+		n.pop()
+	case wasm.OpSelect, wasm.OpSelectT:
+		n.pop()
+		b, a := n.pop(), n.pop()
+		n.merge(v, a, b)
+	case wasm.OpLocalGet:
+		if l := n.locals[v.A]; l.state == raw {
+			n.result(v, l.lane)
+		} else {
+			n.push(l)
+		}
+	case wasm.OpLocalSet:
+		n.set(v.A, n.pop())
+	case wasm.OpLocalTee:
+		a := n.pop()
+		n.set(v.A, a)
+		n.push(a)
+	case wasm.OpGlobalGet, wasm.OpRefNull, wasm.OpRefFunc, wasm.OpTableSize:
+		n.pushExact(1)
+	case wasm.OpGlobalSet:
+		n.observeTop(1)
+	case wasm.OpRefIsNull, wasm.OpTableGet:
+		n.observeTop(1)
+		n.pushExact(1)
+	case wasm.OpTableSet:
+		n.observeTop(2)
+	case wasm.OpTableGrow:
+		n.observeTop(2)
+		n.pushExact(1)
+	case wasm.OpTableFill, wasm.OpTableInit, wasm.OpTableCopy:
+		n.observeTop(3)
+	default:
+		n.typed(v)
+	}
+}
+
+// set puts a value into a local. What is known of the local only ever gets less:
+// number, raw of one lane, exact.
+func (n *nans) set(i uint32, v value) {
+	l := &n.locals[i]
+	switch {
+	case n.top().dead || v.state == number:
+	case v.state == exact, l.state == exact, l.state == raw && l.lane != v.lane:
+		n.observe(v)
+		if l.state != exact {
+			*l, n.moved = value{state: exact}, true
+		}
+	case l.state == number:
+		*l, n.moved = value{state: raw, lane: v.lane}, true
+	}
+}
+
+// typed reads an instruction of fixed type.
+func (n *nans) typed(v *wasm.Instr) {
+	a := floatOpOf(v.Op)
+	switch a.kind {
+	case arithmetic:
+		for range a.operands {
+			n.take(n.pop(), a.from)
+		}
+		n.result(v, a.to)
+	case test:
+		for range a.operands {
+			n.take(n.pop(), a.from)
+		}
+		n.pushExact(1)
+	case makes:
+		n.observeTop(1)
+		n.push(value{})
+	case sign:
+		n.keep(v, n.lane(n.pop(), a.from), a.to)
+	case copySign:
+		y, x := n.pop(), n.pop()
+		n.observe(y)
+		n.keep(v, n.lane(x, a.from), a.to)
+	case chooses:
+		y, x := n.lane(n.pop(), a.from), n.lane(n.pop(), a.from)
+		n.merge(v, x, y)
+	case replaces:
+		x, vector := n.pop(), n.lane(n.pop(), a.from)
+		if x.state == raw {
+			x.lane = a.from // of the vector that it becomes part of
+		}
+		n.merge(v, vector, x)
+	default:
+		in, out, _ := v.Op.Signature()
+		n.observeTop(len(in))
+		if number := n.constant(v); number {
+			n.push(value{})
+		} else {
+			n.pushExact(len(out))
+		}
+	}
+}
+
+// lane makes a value of another lane one whose bits count.
+func (n *nans) lane(v value, l lane) value {
+	if v.state == raw && v.lane != l {
+		n.observe(v)
+		return value{state: exact}
+	}
+	return v
+}
+
+// constant tells whether an instruction is a constant without a NaN.
+func (n *nans) constant(v *wasm.Instr) bool {
+	bits := n.m.Data[v.Start:v.End]
+	switch v.Op {
+	case wasm.OpF32Const:
+		return !nan32(bits[1:])
+	case wasm.OpF64Const:
+		return !nan64(bits[1:])
+	case wasm.OpV128Const:
+		b := bits[len(bits)-16:]
+		return !nan32(b) && !nan32(b[4:]) && !nan32(b[8:]) && !nan32(b[12:]) && !nan64(b) && !nan64(b[8:])
+	}
+	return false
+}
+
+func nan32(b []byte) bool {
+	f := math.Float32frombits(uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16 | uint32(b[3])<<24)
+	return f != f
+}
+
+func nan64(b []byte) bool {
+	var u uint64
+	for i := range 8 {
+		u |= uint64(b[i]) << (8 * i)
+	}
+	f := math.Float64frombits(u)
+	return f != f
+}
