@@ -22,7 +22,7 @@ const (
 	maxBody = 1 << 20
 	// What metering adds at most, besides a function for every import and table.
 	addedTypes, addedFuncs, addedGlobals = 5, 8, 2
-	addedLocals                          = 5
+	addedLocals                          = 7
 )
 
 func refuse(f wasm.Feature, offset int, format string, args ...any) error {

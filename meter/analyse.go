@@ -20,7 +20,8 @@ type facts struct {
 	calls    []uint32 // functions that it calls, each once
 	indirect bool     // it calls through tables
 	floats   bool     // it has arithmetic that may make NaNs
-	local    bool     // it has a loop without calls, and keeps the balance in a local
+	inner    []bool   // of every loop: nothing is called in it, and it has no other loop
+	local    bool     // some are, and the balance is kept in a local
 	stack    uint32   // what it pays for the call stack; 0 is nothing
 }
 
@@ -64,11 +65,14 @@ type gatherer struct {
 }
 
 // loop is an open block.
-type loop struct{ loop, live, calls bool }
+type loop struct {
+	number      int  // of a loop, or -1
+	busy, loops bool // it calls something, it has a loop
+}
 
 func (g *gatherer) begin(f *facts) {
 	g.f = f
-	g.loops = append(g.loops[:0], loop{})
+	g.loops = append(g.loops[:0], loop{number: -1})
 }
 
 func (g *gatherer) end(weight uint32) {
@@ -85,15 +89,21 @@ func (g *gatherer) step(v *wasm.Instr, live bool) {
 	}
 	switch v.Op {
 	case wasm.OpBlock, wasm.OpIf:
-		g.loops = append(g.loops, loop{})
+		g.loops = append(g.loops, loop{number: -1})
 	case wasm.OpLoop:
-		g.loops = append(g.loops, loop{loop: true, live: live})
+		// One with parameters could not be entered again, and counts as busy.
+		g.loops = append(g.loops, loop{number: len(g.f.inner), busy: !live || len(v.Type.Params) > 0})
+		g.f.inner = append(g.f.inner, false)
 	case wasm.OpEnd:
 		l := g.loops[len(g.loops)-1]
 		g.loops = g.loops[:len(g.loops)-1]
-		g.f.local = g.f.local || l.loop && l.live && !l.calls
-		if n := len(g.loops); n > 0 && l.calls {
-			g.loops[n-1].calls = true
+		inner := l.number >= 0 && !l.busy && !l.loops
+		if inner {
+			g.f.inner[l.number], g.f.local = true, true
+		}
+		if n := len(g.loops); n > 0 {
+			g.loops[n-1].busy = g.loops[n-1].busy || l.busy
+			g.loops[n-1].loops = g.loops[n-1].loops || l.loops || l.number >= 0
 		}
 	case wasm.OpCall:
 		g.f.calls = append(g.f.calls, v.A)
@@ -105,15 +115,19 @@ func (g *gatherer) step(v *wasm.Instr, live bool) {
 		g.refs[v.A] = true
 	case wasm.OpMemoryGrow:
 		g.uses.grow = true
+		g.called()
 	case wasm.OpMemoryFill, wasm.OpMemoryCopy, wasm.OpMemoryInit:
 		g.uses.bulk = true
+		g.called()
 	case wasm.OpTableFill, wasm.OpTableCopy, wasm.OpTableInit:
 		g.uses.elements = true
+		g.called()
 	case wasm.OpTableGrow:
+		g.called()
 		if !slices.Contains(g.uses.tables, v.A) {
 			g.uses.tables = append(g.uses.tables, v.A)
 		}
 	}
 }
 
-func (g *gatherer) called() { g.loops[len(g.loops)-1].calls = true }
+func (g *gatherer) called() { g.loops[len(g.loops)-1].busy = true }

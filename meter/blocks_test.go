@@ -39,7 +39,7 @@ func (g *generator) module() []byte {
 		if results > 0 {
 			g.expr(2)
 		}
-		m.Code = append(m.Code, wasm.Body{Locals: []wasm.Local{{Count: 3, Type: wasm.I32}}, Code: append(g.out, opEnd)})
+		m.Code = append(m.Code, wasm.Body{Locals: []wasm.Local{{Count: 5, Type: wasm.I32}}, Code: append(g.out, opEnd)})
 	}
 	return m.Encode()
 }
@@ -120,7 +120,11 @@ func (g *generator) statement() {
 			g.op(wasm.OpBr, int64(l))
 		}
 	case 12:
-		g.table()
+		if g.IntN(2) == 0 {
+			g.table()
+		} else {
+			g.counted()
+		}
 	case 13:
 		switch g.IntN(6) {
 		case 0:
@@ -135,6 +139,53 @@ func (g *generator) statement() {
 			g.op(wasm.OpDrop)
 		}
 	}
+}
+
+// counted is a loop that counts up or down, mostly so that it ends; its bound is
+// a constant, zero or a local, its counter what it is before or behind the step.
+func (g *generator) counted() {
+	step := []int64{1, 2, 4, 8, -1, -2, 3, 0}[g.IntN(8)]
+	from, turns := int64(g.IntN(20)), int64(1+g.IntN(6))
+	until := from + step*turns
+	if until > 63 || until < -64 || g.IntN(10) == 0 {
+		until = int64(g.IntN(60)) // perhaps it never is met
+	}
+	bound := g.IntN(3)
+	if bound == 1 {
+		from, until = -step*turns, 0
+	}
+	g.op(wasm.OpI32Const, from)
+	g.op(wasm.OpLocalSet, 3)
+	g.op(wasm.OpI32Const, until)
+	g.op(wasm.OpLocalSet, 4)
+	g.op(wasm.OpLoop)
+	g.out = append(g.out, 0x40)
+	g.op(wasm.OpLocalGet, g.local())
+	g.op(wasm.OpLocalGet, 3)
+	g.op(wasm.OpI32Add)
+	g.op(wasm.OpLocalSet, g.local())
+	before := g.IntN(4) == 0
+	if before { // what is compared is the counter before its step
+		g.op(wasm.OpLocalGet, 3)
+	}
+	g.op(wasm.OpLocalGet, 3)
+	g.op(wasm.OpI32Const, step)
+	g.op(wasm.OpI32Add)
+	if before {
+		g.op(wasm.OpLocalSet, 3)
+	} else {
+		g.op(wasm.OpLocalTee, 3)
+	}
+	switch bound {
+	case 0:
+		g.op(wasm.OpI32Const, until)
+		g.op(opI32Ne)
+	case 2:
+		g.op(wasm.OpLocalGet, 4)
+		g.op(opI32Ne)
+	}
+	g.op(wasm.OpBrIf, 0)
+	g.op(wasm.OpEnd)
 }
 
 // table branches to one of several labels without values, where there are any.
@@ -222,7 +273,7 @@ const genSteps = 20000
 // TestFuelIsWhatRuns runs random modules before and after metering. What was
 // charged has to be what the instructions that ran cost, whatever the slice.
 func TestFuelIsWhatRuns(t *testing.T) {
-	var exits, traps, refills int
+	var exits, traps, refills, counts int
 	for seed := range uint64(1000) {
 		g := &generator{Rand: rand.New(rand.NewPCG(seed, 1))}
 		source := g.module()
@@ -237,10 +288,11 @@ func TestFuelIsWhatRuns(t *testing.T) {
 		if end == errSteps {
 			continue // for ever, perhaps
 		}
-		out, _, err := Rewrite(source, nil)
+		out, report, err := Rewrite(source, nil)
 		if err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
+		counts += report.Counted
 		first, _, _ := runMetered(t, out, 1<<40)
 		for _, slice := range []int64{1, 100, 1 << 40} {
 			used, n, gotEnd := runMetered(t, out, slice)
@@ -260,8 +312,8 @@ func TestFuelIsWhatRuns(t *testing.T) {
 			exits++
 		}
 	}
-	if exits < 300 || traps < 15 || refills < 3000 {
-		t.Fatalf("%d runs ended well, %d trapped, %d refills: too few to mean anything", exits, traps, refills)
+	if exits < 300 || traps < 15 || refills < 3000 || counts < 300 {
+		t.Fatalf("%d runs ended well, %d trapped, %d refills, %d counted loops: too few to mean anything", exits, traps, refills, counts)
 	}
 }
 

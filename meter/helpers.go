@@ -9,13 +9,15 @@ import (
 
 // Opcodes that are written.
 const (
-	opUnreachable, opBlock, opLoop, opIf, opEnd, opBr, opBrIf, opReturn, opCall = 0x00, 0x02, 0x03, 0x04, 0x0b, 0x0c, 0x0d, 0x0f, 0x10
-	opLocalGet, opLocalSet, opLocalTee, opGlobalGet, opGlobalSet                = 0x20, 0x21, 0x22, 0x23, 0x24
-	opMemorySize, opMemoryGrow, opI32Const, opI64Const, opRefFunc               = 0x3f, 0x40, 0x41, 0x42, 0xd2
-	opI32Eq, opI32LtS, opI64LtS, opI64LeS, opI64GtU, opI32Add, opI32Sub         = 0x46, 0x48, 0x53, 0x57, 0x56, 0x6a, 0x6b
-	opI64Add, opI64Sub, opI64Mul, opI32ShrU, opI64ExtendU, noType               = 0x7c, 0x7d, 0x7e, 0x76, 0xad, 0x40
-	opVector, vectorBitselect                                                   = 0xfd, 0x52
-	opMisc, miscTableGrow, miscTableSize                                        = 0xfc, 0x0f, 0x10
+	opUnreachable, opBlock, opLoop, opIf, opEnd, opBr, opBrIf, opReturn, opCall   = 0x00, 0x02, 0x03, 0x04, 0x0b, 0x0c, 0x0d, 0x0f, 0x10
+	opLocalGet, opLocalSet, opLocalTee, opGlobalGet, opGlobalSet                  = 0x20, 0x21, 0x22, 0x23, 0x24
+	opMemorySize, opMemoryGrow, opI32Const, opI64Const, opRefFunc                 = 0x3f, 0x40, 0x41, 0x42, 0xd2
+	opI32Eq, opI32LtS, opI64LtS, opI64LeS, opI64GtU, opI32Add, opI32Sub           = 0x46, 0x48, 0x53, 0x57, 0x56, 0x6a, 0x6b
+	opI32Eqz, opI32Ne, opI32And, opI64Eqz, opI64Ne, opI64GeS, opI64And, opI64ShrU = 0x45, 0x47, 0x71, 0x50, 0x52, 0x59, 0x83, 0x88
+	opElse                                                                        = 0x05
+	opI64Add, opI64Sub, opI64Mul, opI32ShrU, opI64ExtendU, noType                 = 0x7c, 0x7d, 0x7e, 0x76, 0xad, 0x40
+	opVector, vectorBitselect                                                     = 0xfd, 0x52
+	opMisc, miscTableGrow, miscTableSize                                          = 0xfc, 0x0f, 0x10
 )
 
 // charge appends $fuel -= cost.

@@ -224,6 +224,21 @@ func (v *machine) simple(in *wasm.Instr, value int64, locals []int64) {
 		v.push(truth(int32(v.pop()) == 0))
 	case 0x6a: // i32.add
 		v.push(int64(int32(v.pop() + v.pop())))
+	case opI32Sub:
+		y, x := v.pop(), v.pop()
+		v.push(int64(int32(x - y)))
+	case opI32Ne:
+		v.push(truth(int32(v.pop()) != int32(v.pop())))
+	case opI32ShrU:
+		y, x := v.pop(), v.pop()
+		v.push(int64(int32(uint32(x) >> (uint32(y) & 31))))
+	case opI64ExtendU:
+		v.push(int64(uint32(v.pop())))
+	case opI64Mul:
+		v.push(v.pop() * v.pop())
+	case opI64GeS:
+		y, x := v.pop(), v.pop()
+		v.push(truth(x >= y))
 	case 0x71: // i32.and
 		v.push(v.pop() & v.pop())
 	case opI64Add:

@@ -10,6 +10,7 @@ type Report struct {
 	Charges     int      `json:"charges"`   // metered blocks that cost something
 	Checks      int      `json:"checks"`    // of them, with a check
 	Stacked     int      `json:"stacked"`   // functions that pay for the call stack
+	Counted     int      `json:"counted"`   // loops that are charged once ahead, where the balance is enough
 	NaNs        int      `json:"nans"`      // places where a NaN is made canonical
 	Bulk        int      `json:"bulk"`      // bulk operations and memory.grow, guarded
 	MemoryPages uint32   `json:"memory_pages"`
@@ -17,6 +18,6 @@ type Report struct {
 }
 
 func (r *Report) String() string {
-	return fmt.Sprintf("%d functions, %d charges, %d checks, %d pay for the call stack, %d NaNs made canonical, %d bulk operations guarded, %d imports",
-		r.Functions, r.Charges, r.Checks, r.Stacked, r.NaNs, r.Bulk, len(r.Imports))
+	return fmt.Sprintf("%d functions, %d charges, %d checks, %d pay for the call stack, %d counted loops, %d NaNs made canonical, %d bulk operations guarded, %d imports",
+		r.Functions, r.Charges, r.Checks, r.Stacked, r.Counted, r.NaNs, r.Bulk, len(r.Imports))
 }

@@ -1,19 +1,26 @@
 package meter
 
-import "github.com/countersign/countersign/internal/wasm"
+import (
+	"math/bits"
+
+	"github.com/countersign/countersign/internal/wasm"
+)
 
 // function writes one function. Where it pays for the call stack, or keeps the
 // balance in a local, its code stands in a block, so that every way out of it
 // passes the same end.
 type function struct {
 	*writer
-	result  []wasm.ValType
-	stack   uint32 // what it pays
-	local   bool
-	balance uint32        // local
-	scratch [lanes]uint32 // locals, 0 until one is needed
-	locals  []wasm.Local
-	next    uint32 // index of the next local
+	result                  []wasm.ValType
+	stack                   uint32 // what it pays
+	local                   bool
+	balance                 uint32        // local
+	scratch                 [lanes]uint32 // locals plus one, 0 until one is needed
+	whole, turns, wideTurns uint32        // the same, for counted loops
+	leaves                  bool          // the next check leaves its loop
+	entered                 bool
+	locals                  []wasm.Local
+	next                    uint32 // index of the next local
 }
 
 func newFunction(w *writer, i int) *function {
@@ -70,11 +77,24 @@ var (
 
 func (f *function) wrapped() bool { return f.local || f.stack > 0 }
 
-func (f *function) edit(e *edit, first bool) {
+func (f *function) edit(e *edit) {
 	switch e.kind {
+	case editLoop:
+		f.loop(e)
+	case editLoopEnd:
+		f.loopEnd(e)
+	case editCounted:
+	case editCountedEnd:
+		f.code = append(f.code, opEnd)
+	case editBranch:
+		f.code = appendIndex(f.code, f.m.Data[e.at], uint32(e.value))
+	case editBrTable:
+		f.brTable(e)
 	case editCharge:
 		f.charge(e.value)
 	case editCheck:
+		first := !f.entered
+		f.entered = true
 		f.check(max(e.value, 1), first)
 		if first {
 			f.enter()
@@ -120,9 +140,141 @@ func (f *function) check(cost uint64, first bool) {
 		f.code = appendIndex(f.code, opLocalGet, f.balance)
 	}
 	f.code = appendIndex(subtract(f.code, cost), opLocalTee, f.balance)
-	f.code = append(f.code, opI64Const, 0, opI64LtS, opIf, noType)
+	f.code = append(f.code, opI64Const, 0, opI64LtS)
+	if f.leaves {
+		f.leaves = false
+		f.code = append(f.code, opBrIf, 1)
+		return
+	}
+	f.code = append(f.code, opIf, noType)
 	f.code = appendIndex(appendIndex(f.code, opLocalGet, f.balance), opCall, f.refillLocal)
 	f.code = append(appendIndex(f.code, opLocalSet, f.balance), opEnd)
+}
+
+// loop opens the blocks around a loop that is left when the balance runs out.
+func (f *function) loop(e *edit) {
+	typ := f.m.Data[e.at+1 : e.end]
+	f.code = append(append(f.code, opBlock), typ...)
+	f.code = append(append(f.code, opLoop), typ...)
+	f.code = append(f.code, opBlock, noType)
+	f.code = append(append(f.code, opLoop), typ...)
+	f.leaves = true
+}
+
+// loopEnd closes them: the charge that was too much is taken back, and made
+// again behind the refill.
+func (f *function) loopEnd(e *edit) {
+	f.code = append(f.code, opBr, 2, opEnd)
+	f.code = appendIndex(appendIndex(f.code, opLocalGet, f.balance), opCall, f.refillLocal)
+	f.code = wasm.AppendSigned(append(f.code, opI64Const), int64(max(f.plan.edits[e.value].value, 1)))
+	f.code = appendIndex(append(f.code, opI64Add), opLocalSet, f.balance)
+	f.code = append(f.code, opBr, 0, opEnd, opEnd)
+}
+
+func (f *function) brTable(e *edit) {
+	labels := f.plan.labels[e.value:]
+	f.code = wasm.AppendUnsigned(append(f.code, byte(wasm.OpBrTable)), uint64(labels[0]-1))
+	for _, l := range labels[1 : labels[0]+1] {
+		f.code = wasm.AppendUnsigned(f.code, uint64(l))
+	}
+}
+
+// enterCounted computes what all turns of a loop cost, and leaves whether the
+// balance is enough.
+func (f *function) enterCounted(n *counted, cost uint64) {
+	if f.whole == 0 {
+		f.whole = f.newLocal(wasm.I64) + 1
+	}
+	f.distance(n)
+	shift := bits.TrailingZeros64(uint64(n.step))
+	if shift > 0 || n.wide {
+		t := f.turnsLocal(n.wide)
+		f.code = appendIndex(f.code, opLocalTee, t)
+		f.code = f.shift(f.code, n.wide, shift)
+		// Whether the bound is met exactly, and soon enough.
+		defer func() {
+			f.code = appendIndex(f.code, opLocalGet, t)
+			f.code = f.misses(f.code, n.wide, shift)
+			f.code = append(f.code, opI32And)
+		}()
+	}
+	if !n.wide {
+		f.code = append(f.code, opI64ExtendU)
+	}
+	f.code = append(f.code, opI64Const, 1, opI64Add, opI64Const)
+	f.code = append(wasm.AppendSigned(f.code, int64(cost)), opI64Mul)
+	f.code = appendIndex(f.code, opLocalSet, f.whole-1)
+	f.code = appendIndex(appendIndex(f.code, opLocalGet, f.balance), opLocalGet, f.whole-1)
+	f.code = append(f.code, opI64Sub)
+	f.code = appendIndex(f.code, opLocalTee, f.whole-1)
+	f.code = append(f.code, opI64Const, 0, opI64GeS)
+}
+
+func (f *function) payCounted() {
+	f.code = appendIndex(appendIndex(f.code, opLocalGet, f.whole-1), opLocalSet, f.balance)
+}
+
+func (f *function) turnsLocal(wide bool) uint32 {
+	slot, t := &f.turns, wasm.I32
+	if wide {
+		slot, t = &f.wideTurns, wasm.I64
+	}
+	if *slot == 0 {
+		*slot = f.newLocal(t) + 1
+	}
+	return *slot - 1
+}
+
+// distance leaves how far the local has to go, in the direction of its step.
+func (f *function) distance(n *counted) {
+	sub, constant := byte(opI32Sub), byte(opI32Const)
+	if n.wide {
+		sub, constant = opI64Sub, opI64Const
+	}
+	until := func() {
+		if n.until.fixed {
+			f.code = wasm.AppendSigned(append(f.code, constant), n.until.off)
+			return
+		}
+		f.code = appendIndex(f.code, opLocalGet, n.until.local)
+		if n.until.off != 0 {
+			f.code = append(wasm.AppendSigned(append(f.code, constant), -n.until.off), sub)
+		}
+	}
+	from := func() {
+		f.code = appendIndex(f.code, opLocalGet, n.local)
+		if n.off != 0 {
+			f.code = append(wasm.AppendSigned(append(f.code, constant), -n.off), sub)
+		}
+	}
+	if n.step > 0 {
+		until()
+		from()
+	} else {
+		from()
+		until()
+	}
+	f.code = append(f.code, sub)
+}
+
+func (f *function) shift(out []byte, wide bool, by int) []byte {
+	if by == 0 {
+		return out
+	}
+	if wide {
+		return append(out, opI64Const, byte(by), opI64ShrU)
+	}
+	return append(out, opI32Const, byte(by), opI32ShrU)
+}
+
+// misses leaves 1 where a distance is a whole number of steps, and below 2^32.
+func (f *function) misses(out []byte, wide bool, shift int) []byte {
+	mask := int64(1)<<shift - 1
+	if wide {
+		mask |= -1 << 40
+		return append(wasm.AppendSigned(append(out, opI64Const), mask), opI64And, opI64Eqz)
+	}
+	return append(wasm.AppendSigned(append(out, opI32Const), mask), opI32And, opI32Eqz)
 }
 
 // enter pays for the call stack and opens the block.

@@ -67,7 +67,7 @@ func (w *writer) functions() error {
 	}
 	w.code = make([]byte, 0, total+total/2)
 	for i := range w.m.Code {
-		if err := w.plan.function(w.m, i); err != nil {
+		if err := w.plan.function(w.m, i, &w.a.fns[i]); err != nil {
 			return err
 		}
 		start := len(w.code)
@@ -84,35 +84,73 @@ func (w *writer) functions() error {
 
 // body writes a function's code and returns its locals.
 func (w *writer) body(i int) []wasm.Local {
-	b, facts := &w.m.Code[i], &w.a.fns[i]
+	b := &w.m.Code[i]
 	w.nans.sites = w.nans.sites[:0]
-	if facts.floats {
+	if w.a.fns[i].floats {
 		w.nans.function(i)
 	}
 	f := newFunction(w, i)
-	at, sites := b.Offset, w.nans.sites
-	upTo := func(to int) {
-		w.code = append(w.code, b.Code[at-b.Offset:to-b.Offset]...)
-		at = to
-	}
-	canonical := func(to int) {
-		for ; len(sites) > 0 && sites[0].at <= to; sites = sites[1:] {
-			if sites[0].observed {
-				upTo(sites[0].at)
-				f.canonical(sites[0].lane)
-			}
+	c := cursor{f, b.Offset, w.plan.edits, w.nans.sites}
+	c.to(b.Offset+len(b.Code), false)
+	return f.locals
+}
+
+// cursor is a place in a function's source, and what is to be done from there.
+type cursor struct {
+	*function
+	at    int
+	edits []edit
+	sites []site
+}
+
+// to writes everything up to an offset; bare, without charges and checks.
+func (c *cursor) to(end int, bare bool) {
+	for len(c.edits) > 0 && c.edits[0].at <= end {
+		if c.edits[0].at == end && bare {
+			break
+		}
+		e := &c.edits[0]
+		c.edits = c.edits[1:]
+		c.canonicals(e.at)
+		c.copy(e.at)
+		if e.kind == editCounted {
+			c.countedLoop(e)
+		}
+		if !bare || e.kind == editRef {
+			c.edit(e)
+			c.at = e.end
 		}
 	}
-	for n := range w.plan.edits {
-		e := &w.plan.edits[n]
-		canonical(e.at)
-		upTo(e.at)
-		f.edit(e, n == 0)
-		at = e.end
+	c.canonicals(end)
+	c.copy(end)
+}
+
+func (c *cursor) copy(end int) {
+	c.code = append(c.code, c.m.Data[c.at:end]...)
+	c.at = end
+}
+
+func (c *cursor) canonicals(end int) {
+	for ; len(c.sites) > 0 && c.sites[0].at <= end; c.sites = c.sites[1:] {
+		if c.sites[0].observed {
+			c.copy(c.sites[0].at)
+			c.canonical(c.sites[0].lane)
+		}
 	}
-	canonical(b.Offset + len(b.Code))
-	upTo(b.Offset + len(b.Code))
-	return f.locals
+}
+
+// countedLoop writes a loop without charges, for when the balance is enough for
+// all of it, and begins the other case.
+func (c *cursor) countedLoop(e *edit) {
+	c.report.Counted++
+	n := &c.plan.counts[e.value]
+	c.enterCounted(n, max(c.edits[0].value, 1))
+	c.code = append(c.code, opIf)
+	c.code = append(c.code, c.m.Data[e.at+1:c.edits[0].at]...) // the loop's block type
+	c.payCounted()
+	bare := *c
+	bare.to(n.end, true)
+	c.code = append(c.code, opEnd, opElse)
 }
 
 // declare writes all but the functions: what is added, and what is renumbered.

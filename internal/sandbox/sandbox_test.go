@@ -3,6 +3,7 @@ package sandbox
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -231,4 +232,53 @@ func TestEveryFuelLimit(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestCountedLoops runs loops whose turns are counted ahead, in slices that are
+// enough for all of them and in slices that never are: the fuel is the same, and
+// what both give.
+func TestCountedLoops(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	e := newEngine(t, nil)
+	ends := map[End]int{}
+	for range 300 {
+		code := metered(t, command(`(import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))`, "", countedLoop(rnd)))
+		var first Outcome
+		for i, slice := range []uint64{1 << 40, 1, 1000} {
+			tk := task(code, 50_000)
+			tk.Pace = fixed(slice)
+			o := mustRun(t, e, tk)
+			if i == 0 {
+				first = o
+				ends[o.End]++
+			} else if o.End != first.End || o.Code != first.Code || o.Fuel != first.Fuel {
+				t.Fatalf("slices of %d: %+v, in one %+v", slice, o, first)
+			}
+		}
+	}
+	if ends[Exit] < 100 || ends[Fuel] < 20 {
+		t.Errorf("%v: too few to mean anything", ends)
+	}
+}
+
+// countedLoop counts a local of 32 or 64 bits to a bound, which perhaps it never
+// meets, and exits with what another local has come to.
+func countedLoop(rnd *rand.Rand) string {
+	typ := []string{"i32", "i64"}[rnd.IntN(2)]
+	step := []int{1, 2, 4, 16, 1024, -1, -2, -8, 3}[rnd.IntN(9)]
+	from := rnd.IntN(2000) - 1000
+	until := from + step*(1+rnd.IntN(300)) + max(0, rnd.IntN(8)-6)
+	bound := fmt.Sprintf("(%s.const %d)", typ, until)
+	if rnd.IntN(2) == 0 {
+		bound = fmt.Sprintf("(%s.add (local.get 1) (%s.const %d))", typ, typ, rnd.IntN(3)-1)
+	}
+	counter := fmt.Sprintf("(local.tee 0 (%s.add (local.get 0) (%s.const %d)))", typ, typ, step)
+	compared := [2]string{counter, bound}
+	if rnd.IntN(2) == 0 {
+		compared = [2]string{bound, counter}
+	}
+	return fmt.Sprintf(`(local %[1]s %[1]s i32)
+		(local.set 0 (%[1]s.const %[2]d)) (local.set 1 (%[1]s.const %[3]d))
+		(loop (local.set 2 (i32.add (local.get 2) (i32.const 3))) (br_if 0 (%[1]s.ne %[4]s %[5]s)))
+		(call $exit (local.get 2))`, typ, from, until, compared[0], compared[1])
 }

@@ -134,3 +134,10 @@ func (r *reader) name() string {
 	}
 	return string(b)
 }
+
+// Signed reads a signed LEB128 integer of 64 bits at the start of data; 0 where
+// there is none.
+func Signed(data []byte) int64 {
+	r := reader{data: data, end: len(data)}
+	return r.signed(64)
+}

@@ -1,0 +1,199 @@
+package meter
+
+import (
+	"math/bits"
+
+	"github.com/countersign/countersign/internal/wasm"
+)
+
+// counted is a loop without branches but for the one at its end, that runs a
+// number of times that can be computed when it is entered: one of its locals
+// changes by step each time, until it is, or passes, a bound.
+type counted struct {
+	wide  bool // the local has 64 bits
+	local uint32
+	off   int64 // what is compared is the local at the start of a turn, and off
+	step  int64
+	until operand // what it is compared with
+	end   int     // of the loop's body: where its end stands
+}
+
+// operand is a constant, or a local that the loop does not change plus one.
+type operand struct {
+	fixed bool
+	local uint32
+	off   int64
+}
+
+// maxCounted is the largest body in bytes that is worth writing twice.
+const maxCounted = 1024
+
+// symbol is what is known of an operand while a loop's body is read: a constant,
+// or what a local held at the start of the turn and an offset.
+type symbol struct {
+	kind  symbolKind
+	local uint32
+	off   int64
+	other *symbol // of differs: what it is compared with
+	wide  bool    // of differs
+}
+
+type symbolKind byte
+
+const (
+	anything symbolKind = iota
+	fixed
+	moved
+	differs
+)
+
+// reader reads a loop's body.
+type loopReader struct {
+	stack []symbol
+	sets  map[uint32]symbol
+}
+
+func (r *loopReader) pop() symbol {
+	if len(r.stack) == 0 {
+		return symbol{}
+	}
+	s := r.stack[len(r.stack)-1]
+	r.stack = r.stack[:len(r.stack)-1]
+	return s
+}
+
+func (r *loopReader) push(s symbol) { r.stack = append(r.stack, s) }
+
+func (r *loopReader) local(i uint32) symbol {
+	if s, ok := r.sets[i]; ok {
+		return s
+	}
+	return symbol{kind: moved, local: i}
+}
+
+// count reads the body of a loop, of which the instruction has just been read,
+// and tells whether the loop is counted.
+func count(in wasm.Instrs, data []byte, start int) (c counted, ok bool) {
+	r := loopReader{sets: map[uint32]symbol{}}
+	for v := (wasm.Instr{}); in.Next(&v) && v.End-start <= maxCounted; {
+		if v.Op == wasm.OpBrIf {
+			if v.A != 0 {
+				return c, false
+			}
+			cond := r.pop()
+			at := v.End
+			if !in.Next(&v) || v.Op != wasm.OpEnd || v.Start != at || len(r.stack) > 0 {
+				return c, false
+			}
+			return r.counted(cond, v.Start)
+		}
+		if !r.step(&v, data) {
+			return c, false
+		}
+	}
+	return c, false
+}
+
+// step reads an instruction; false where the loop is not simple enough.
+func (r *loopReader) step(v *wasm.Instr, data []byte) bool {
+	switch v.Op {
+	case wasm.OpLocalGet:
+		r.push(r.local(v.A))
+	case wasm.OpLocalSet:
+		r.sets[v.A] = r.pop()
+	case wasm.OpLocalTee:
+		s := r.pop()
+		r.sets[v.A] = s
+		r.push(s)
+	case wasm.OpI32Const, wasm.OpI64Const:
+		r.push(symbol{kind: fixed, off: wasm.Signed(data[v.Start+1 : v.End])})
+	case wasm.OpI32Add, wasm.OpI64Add:
+		r.add(1)
+	case wasm.OpI32Sub, wasm.OpI64Sub:
+		r.add(-1)
+	case opI32Ne, opI64Ne:
+		y, x := r.pop(), r.pop()
+		if x.kind == fixed {
+			x, y = y, x
+		}
+		x.other, x.wide = &y, v.Op == opI64Ne
+		x.kind = differsIf(x.kind)
+		r.push(x)
+	case wasm.OpDrop, wasm.OpGlobalSet:
+		r.pop()
+	case wasm.OpGlobalGet:
+		r.push(symbol{})
+	case wasm.OpSelect, wasm.OpSelectT:
+		r.pop()
+		r.pop()
+		r.pop()
+		r.push(symbol{})
+	case wasm.OpNop:
+	case wasm.OpMemoryGrow, wasm.OpMemoryFill, wasm.OpMemoryCopy, wasm.OpMemoryInit:
+		return false
+	default:
+		in, out, ok := v.Op.Signature()
+		for range in {
+			r.pop()
+		}
+		for range out {
+			r.push(symbol{})
+		}
+		return ok
+	}
+	return true
+}
+
+func differsIf(k symbolKind) symbolKind {
+	if k == moved {
+		return differs
+	}
+	return anything
+}
+
+func (r *loopReader) add(sign int64) {
+	y, x := r.pop(), r.pop()
+	if x.kind == fixed && y.kind == moved && sign == 1 {
+		x, y = y, x
+	}
+	if x.kind == moved && y.kind == fixed {
+		r.push(symbol{kind: moved, local: x.local, off: x.off + sign*y.off})
+		return
+	}
+	r.push(symbol{})
+}
+
+// counted makes sure that the condition of the branch back is of the right form.
+func (r *loopReader) counted(cond symbol, end int) (c counted, ok bool) {
+	if cond.kind == moved { // it goes on while not zero
+		cond.kind, cond.other = differs, &symbol{kind: fixed}
+	}
+	if cond.kind != differs {
+		return c, false
+	}
+	x, y := cond, *cond.other
+	if y.kind == moved && r.stepOf(x.local) == 0 {
+		x, y = y, x
+	}
+	if y.kind == differs {
+		y.kind = moved
+	}
+	c = counted{wide: cond.wide, local: x.local, off: x.off, step: r.stepOf(x.local), end: end,
+		until: operand{fixed: y.kind == fixed, local: y.local, off: y.off}}
+	if c.step == 0 || y.kind != fixed && (y.kind != moved || r.local(y.local) != (symbol{kind: moved, local: y.local})) {
+		return c, false
+	}
+	size := uint64(max(c.step, -c.step))
+	return c, bits.OnesCount64(size) == 1 && size < 1<<16 && inRange(c.off) && inRange(c.until.off)
+}
+
+func inRange(off int64) bool { return off >= -1<<31 && off < 1<<31 }
+
+// stepOf is what a local changes by each time, or 0.
+func (r *loopReader) stepOf(local uint32) int64 {
+	s := r.local(local)
+	if s.kind != moved || s.local != local {
+		return 0
+	}
+	return s.off
+}
