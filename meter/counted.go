@@ -15,7 +15,9 @@ type counted struct {
 	off   int64 // what is compared is the local at the start of a turn, and off
 	step  int64
 	until operand // what it is compared with
-	end   int     // of the loop's body: where its end stands
+	back  int     // where the branch back stands
+	end   int     // where the loop's end stands
+	times int     // that its body is written in a row
 }
 
 // operand is a constant, or a local that the loop does not change plus one.
@@ -80,12 +82,14 @@ func count(in wasm.Instrs, data []byte, start int) (c counted, ok bool) {
 			if v.A != 0 {
 				return c, false
 			}
-			cond := r.pop()
-			at := v.End
-			if !in.Next(&v) || v.Op != wasm.OpEnd || v.Start != at || len(r.stack) > 0 {
+			cond, back := r.pop(), v.Start
+			if !in.Next(&v) || v.Op != wasm.OpEnd || len(r.stack) > 0 {
 				return c, false
 			}
-			return r.counted(cond, v.Start)
+			if c, ok = r.counted(cond); ok {
+				c.back, c.end, c.times = back, v.Start, copies(back-start)
+			}
+			return c, ok
 		}
 		if !r.step(&v, data) {
 			return c, false
@@ -164,7 +168,7 @@ func (r *loopReader) add(sign int64) {
 }
 
 // counted makes sure that the condition of the branch back is of the right form.
-func (r *loopReader) counted(cond symbol, end int) (c counted, ok bool) {
+func (r *loopReader) counted(cond symbol) (c counted, ok bool) {
 	if cond.kind == moved { // it goes on while not zero
 		cond.kind, cond.other = differs, &symbol{kind: fixed}
 	}
@@ -178,7 +182,7 @@ func (r *loopReader) counted(cond symbol, end int) (c counted, ok bool) {
 	if y.kind == differs {
 		y.kind = moved
 	}
-	c = counted{wide: cond.wide, local: x.local, off: x.off, step: r.stepOf(x.local), end: end,
+	c = counted{wide: cond.wide, local: x.local, off: x.off, step: r.stepOf(x.local),
 		until: operand{fixed: y.kind == fixed, local: y.local, off: y.off}}
 	if c.step == 0 || y.kind != fixed && (y.kind != moved || r.local(y.local) != (symbol{kind: moved, local: y.local})) {
 		return c, false

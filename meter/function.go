@@ -1,6 +1,10 @@
 package meter
 
-import "github.com/countersign/countersign/internal/wasm"
+import (
+	"slices"
+
+	"github.com/countersign/countersign/internal/wasm"
+)
 
 // edit is a change to a function's code: the bytes from at to end of the file
 // are replaced by what kind says.
@@ -21,6 +25,7 @@ const (
 	editCountedEnd                 // behind its end
 	editBranch                     // branch over added blocks to label value
 	editBrTable                    // br_table to the labels from value on
+	editRefund                     // br or br_if out of a loop, with refund value
 	editReturn                     // return, value blocks deep
 	editExit                       // before the function's last end
 	editCall                       // call of function value
@@ -36,12 +41,32 @@ const (
 type frame struct {
 	op       wasm.Op // block, loop, if, else; OpCall for the function's own
 	live     bool    // its start can be reached
+	values   bool    // a branch to it carries values
 	targeted bool    // a branch that can run leads to its end
 	thenLive bool    // of an else: the end of its then can be reached
 	added    uint32  // blocks that are added around it
 	head     int     // of a loop with added blocks: its check in the edits
 	counted  bool
+	unrolled bool
+	entry    int // the charge of the block that it stands in, or -1
+	reach    int // the outermost frame that a branch in it leads to the end of, or itself
 }
+
+// refund is what a branch out of a loop gives back: what has been charged for
+// code that it jumps over.
+type refund struct {
+	conditional bool
+	label       uint32
+	from        []charged
+}
+
+// charged is a block's charge, and how much of it was for what stands before a
+// branch.
+type charged struct{ edit, until uint32 }
+
+// maxRefunds is how many blocks a branch may have to give back from: as many as
+// fit the body of a loop that is unrolled.
+const maxRefunds = twice / 3
 
 // plan finds the metered blocks of a function: docs/spec/meter.md, "Blocks,
 // charges, checks".
@@ -49,16 +74,20 @@ type plan struct {
 	edits   []edit
 	current int // index of the current block's charge, or -1: nothing runs here
 	frames  []frame
-	loops   int       // that have been met
-	added   uint32    // blocks around the current place
-	labels  []uint32  // of editBrTable
-	counts  []counted // of editCounted
+	loops   int        // that have been met
+	added   uint32     // blocks around the current place
+	labels  []uint32   // of editBrTable
+	counts  []counted  // of editCounted
+	refunds []refund   // of editRefund
+	unrolls []unrolled // of editLoop
+	spare   int        // bytes of source that may still be written again, in all functions
+	inner   int        // the frame of the inner loop that stands open, or -1
 }
 
 // function plans defined function i, in the order of its code.
 func (p *plan) function(m *wasm.Module, i int, facts *facts) error {
-	p.edits, p.labels, p.counts, p.loops, p.added = p.edits[:0], p.labels[:0], p.counts[:0], 0, 0
-	p.frames = append(p.frames[:0], frame{op: wasm.OpCall, live: true})
+	*p = plan{edits: p.edits[:0], frames: p.frames[:0], labels: p.labels[:0], counts: p.counts[:0], refunds: p.refunds[:0], unrolls: p.unrolls[:0], inner: -1, spare: p.spare}
+	p.frames = append(p.frames, frame{op: wasm.OpCall, live: true, values: len(m.Types[m.Funcs[i]].Results) > 0})
 	p.begin(m.Code[i].Offset, true)
 	p.charge(costEntry)
 	in := m.Instrs(i)
@@ -112,14 +141,18 @@ func (p *plan) step(v *wasm.Instr) {
 	case wasm.OpEnd:
 		p.close(v)
 	case wasm.OpBr:
-		p.branch(v.A)
-		p.relabel(v)
+		if !p.exit(v, v.A) {
+			p.branch(v.A)
+			p.relabel(v)
+		}
 		p.current = -1
 	case wasm.OpBrIf:
-		p.branch(v.A)
-		p.relabel(v)
-		if p.live() {
-			p.begin(v.End, false)
+		if !p.exit(v, v.A) {
+			p.branch(v.A)
+			p.relabel(v)
+			if p.live() {
+				p.begin(v.End, false)
+			}
 		}
 	case wasm.OpBrTable:
 		for _, l := range v.Labels {
@@ -128,7 +161,10 @@ func (p *plan) step(v *wasm.Instr) {
 		p.relabelTable(v)
 		p.current = -1
 	case wasm.OpReturn:
-		p.instead(v, editReturn, uint32(len(p.frames)-1)+p.added)
+		if out := uint32(len(p.frames) - 1); !p.exit(v, out) {
+			p.branch(out)
+			p.instead(v, editReturn, out+p.added)
+		}
 		p.current = -1
 	case wasm.OpUnreachable:
 		p.current = -1
@@ -158,17 +194,56 @@ func (p *plan) replace(v *wasm.Instr) {
 	}
 }
 
+// branch notes a branch to a label: what follows the frames that it leaves is not
+// run whenever they are.
 func (p *plan) branch(label uint32) {
 	if p.live() {
-		p.frames[len(p.frames)-1-int(label)].targeted = true
+		to := len(p.frames) - 1 - int(label)
+		p.frames[to].targeted = true
+		top := &p.frames[len(p.frames)-1]
+		top.reach = min(top.reach, to)
 	}
 }
 
+// exit plans a branch out of an inner loop, which happens once where what follows
+// it happens every turn: what follows is charged with what precedes, and the
+// branch gives that back. False where it cannot.
+func (p *plan) exit(v *wasm.Instr, label uint32) bool {
+	to := len(p.frames) - 1 - int(label)
+	if !p.live() || p.inner < 0 || to >= p.inner || v.Op == wasm.OpBrIf && p.frames[to].values {
+		return false
+	}
+	r := refund{conditional: v.Op == wasm.OpBrIf, label: label + p.blocks(label), from: []charged{p.charged(p.current)}}
+	for i := len(p.frames) - 1; i > p.inner; i-- {
+		c := p.charged(p.frames[i].entry)
+		if slices.Contains(r.from, c) {
+			continue
+		}
+		if len(r.from) == maxRefunds {
+			return false
+		}
+		r.from = append(r.from, c)
+	}
+	p.frames[to].targeted = true
+	loop := &p.frames[p.inner]
+	loop.reach = min(loop.reach, to)
+	p.refunds = append(p.refunds, r)
+	p.instead(v, editRefund, uint32(len(p.refunds)-1))
+	return true
+}
+
+func (p *plan) charged(e int) charged { return charged{uint32(e), uint32(p.edits[e].value)} }
+
 func (p *plan) open(v *wasm.Instr) {
-	p.frames = append(p.frames, frame{op: v.Op, live: p.live()})
+	p.push(frame{op: v.Op, values: len(v.Type.Results) > 0})
 	if p.live() && v.Op != wasm.OpBlock {
 		p.begin(v.End, false)
 	}
+}
+
+func (p *plan) push(f frame) {
+	f.live, f.entry, f.reach = p.live(), p.current, len(p.frames)
+	p.frames = append(p.frames, f)
 }
 
 // addedBlocks is how many blocks stand around a loop that is left for a refill.
@@ -178,25 +253,44 @@ const addedBlocks = 3
 // in them, which makes engines treat them better: they are left when the balance
 // runs out, and entered again. Counted ones are there twice.
 func (p *plan) loop(in *wasm.Instrs, data []byte, v *wasm.Instr, inner bool) {
-	f := frame{op: wasm.OpLoop, live: p.live()}
+	f := frame{op: wasm.OpLoop, values: len(v.Type.Params) > 0}
 	if p.live() && inner {
-		if c, ok := count(*in, data, v.End); ok {
+		if c, ok := count(*in, data, v.End); ok && p.take((c.end-v.End)*c.times) {
 			f.counted = true
+			if len(v.Type.Results) > 0 {
+				c.times = 1
+			}
 			p.counts = append(p.counts, c)
 			p.before(v, editCounted)
 			p.edits[len(p.edits)-1].value = uint64(len(p.counts) - 1)
 		} else {
 			f.added = addedBlocks
 			p.added += addedBlocks
-			p.instead(v, editLoop, 0)
+			u, ok := unroll(*in, v, func(label uint32) bool { return p.frames[len(p.frames)-1-int(label)].values })
+			if ok = ok && p.take((u.back-v.End)*int(u.times-1)); !ok {
+				u = unrolled{times: 1}
+			}
+			f.unrolled = ok
+			p.unrolls = append(p.unrolls, u)
+			p.instead(v, editLoop, uint32(len(p.unrolls)-1))
 			f.head = len(p.edits)
+			p.inner = len(p.frames)
 		}
 	}
-	p.frames = append(p.frames, f)
+	p.charge(cost(v.Op))
+	p.push(f)
 	if p.live() {
-		p.charge(cost(v.Op))
 		p.begin(v.End, true)
 	}
+}
+
+// take takes from the code that may be written again.
+func (p *plan) take(size int) bool {
+	if size > p.spare {
+		return false
+	}
+	p.spare -= size
+	return true
 }
 
 // blocks is how many blocks are added between here and a label.
@@ -236,32 +330,40 @@ func (p *plan) otherwise(v *wasm.Instr) {
 	}
 }
 
-// close ends a block: what follows begins a new metered block where paths join.
+// close ends a block. What follows is part of the block that the closed one stands
+// in, unless some branch jumps over it.
 func (p *plan) close(v *wasm.Instr) {
 	f := p.frames[len(p.frames)-1]
 	p.frames = p.frames[:len(p.frames)-1]
-	switch f.op {
-	case wasm.OpCall:
+	if f.op == wasm.OpCall {
 		p.before(v, editExit)
+		return
+	}
+	up := &p.frames[len(p.frames)-1]
+	up.reach = min(up.reach, f.reach)
+	follows := p.live()
+	switch f.op {
+	case wasm.OpIf: // without else: the condition may have been false
+		follows = f.live
+	case wasm.OpElse:
+		follows = f.live && (p.live() || f.thenLive || f.targeted)
+	case wasm.OpBlock:
+		follows = p.live() || f.targeted
 	case wasm.OpLoop:
 		p.closeLoop(v, &f)
-	case wasm.OpIf: // without else: the condition may have been false
-		if f.live {
-			p.begin(v.End, false)
-		}
-	case wasm.OpElse:
-		if f.live && (p.live() || f.thenLive || f.targeted) {
-			p.begin(v.End, false)
-		}
-	case wasm.OpBlock:
-		if f.targeted {
-			p.begin(v.End, false)
-		}
+	}
+	switch {
+	case !follows:
+		p.current = -1
+	case f.reach == len(p.frames): // nothing in it leads further than its end
+		p.current = f.entry
+	case f.op == wasm.OpLoop && !f.counted && !f.unrolled: // its last block goes on
+	default:
+		p.begin(v.End, false)
 	}
 }
 
-// closeLoop ends a loop. Behind one that is there twice begins a block, as both
-// come there.
+// closeLoop ends a loop.
 func (p *plan) closeLoop(v *wasm.Instr, f *frame) {
 	p.added -= f.added
 	behind := edit{at: v.End, end: v.End}
@@ -269,8 +371,8 @@ func (p *plan) closeLoop(v *wasm.Instr, f *frame) {
 	case f.counted:
 		behind.kind = editCountedEnd
 		p.edits = append(p.edits, behind)
-		p.begin(v.End, false)
 	case f.added > 0:
+		p.inner = -1
 		behind.kind, behind.value = editLoopEnd, uint64(f.head)
 		p.edits = append(p.edits, behind)
 	}

@@ -17,7 +17,9 @@ type function struct {
 	balance                 uint32        // local
 	scratch                 [lanes]uint32 // locals plus one, 0 until one is needed
 	whole, turns, wideTurns uint32        // the same, for counted loops
+	times                   uint64        // of the inner loop that stands open
 	leaves                  bool          // the next check leaves its loop
+	ahead                   uint64        // charged for copies of a loop's body that are to come
 	entered                 bool
 	locals                  []wasm.Local
 	next                    uint32 // index of the next local
@@ -88,14 +90,15 @@ func (f *function) edit(e *edit) {
 		f.code = append(f.code, opEnd)
 	case editBranch:
 		f.code = appendIndex(f.code, f.m.Data[e.at], uint32(e.value))
+	case editRefund:
+		f.refund(&f.plan.refunds[e.value])
 	case editBrTable:
 		f.brTable(e)
 	case editCharge:
 		f.charge(e.value)
 	case editCheck:
 		first := !f.entered
-		f.entered = true
-		f.check(max(e.value, 1), first)
+		f.check(max(e.value, 1))
 		if first {
 			f.enter()
 		}
@@ -127,7 +130,9 @@ func (f *function) charge(cost uint64) {
 
 // check charges, and asks for more where that is not enough. The first one of a
 // function takes the balance from the global.
-func (f *function) check(cost uint64, first bool) {
+func (f *function) check(cost uint64) {
+	first := !f.entered
+	f.entered = true
 	f.report.Charges++
 	f.report.Checks++
 	if !f.local {
@@ -158,7 +163,7 @@ func (f *function) loop(e *edit) {
 	f.code = append(append(f.code, opLoop), typ...)
 	f.code = append(f.code, opBlock, noType)
 	f.code = append(append(f.code, opLoop), typ...)
-	f.leaves = true
+	f.leaves, f.times = true, f.plan.unrolls[e.value].times
 }
 
 // loopEnd closes them: the charge that was too much is taken back, and made
@@ -166,9 +171,44 @@ func (f *function) loop(e *edit) {
 func (f *function) loopEnd(e *edit) {
 	f.code = append(f.code, opBr, 2, opEnd)
 	f.code = appendIndex(appendIndex(f.code, opLocalGet, f.balance), opCall, f.refillLocal)
-	f.code = wasm.AppendSigned(append(f.code, opI64Const), int64(max(f.plan.edits[e.value].value, 1)))
+	f.code = wasm.AppendSigned(append(f.code, opI64Const), int64(max(f.plan.edits[e.value].value, 1)*f.times))
 	f.code = appendIndex(append(f.code, opI64Add), opLocalSet, f.balance)
 	f.code = append(f.code, opBr, 0, opEnd, opEnd)
+}
+
+// refund writes a branch that gives back what was charged for what it jumps over.
+func (f *function) refund(r *refund) {
+	amount, op, label := f.ahead, byte(opBr), r.label
+	for _, c := range r.from {
+		amount += f.plan.edits[c.edit].value - uint64(c.until)
+	}
+	switch {
+	case r.conditional && amount > 0:
+		f.code = append(f.code, opIf, noType)
+		label++
+	case r.conditional:
+		op = opBrIf
+	}
+	if amount > 0 {
+		f.giveBack(amount)
+	}
+	f.code = appendIndex(f.code, op, label)
+	if r.conditional && amount > 0 {
+		f.code = append(f.code, opEnd)
+	}
+}
+
+// leave writes the end of a copy of a loop's body that is not the last: where the
+// loop does not go on, what was charged for the others is given back.
+func (f *function) leave() {
+	f.code = append(f.code, opI32Eqz, opIf, noType)
+	f.giveBack(f.ahead)
+	f.code = append(f.code, opBr, 4, opEnd) // behind the added blocks
+}
+
+func (f *function) giveBack(amount uint64) {
+	f.code = wasm.AppendSigned(append(appendIndex(f.code, opLocalGet, f.balance), opI64Const), int64(amount))
+	f.code = appendIndex(append(f.code, opI64Add), opLocalSet, f.balance)
 }
 
 func (f *function) brTable(e *edit) {
