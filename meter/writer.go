@@ -39,6 +39,9 @@ func newWriter(m *wasm.Module, a *analysis, opt *Options) *writer {
 	for _, im := range m.Imports {
 		w.report.Imports = append(w.report.Imports, im.Module+"."+im.Name)
 	}
+	if m.Memory != nil && m.Memory.Max >= 0 {
+		w.pages = uint32(min(int64(w.pages), m.Memory.Max))
+	}
 	w.nans.m = m
 	w.place()
 	return w

@@ -196,12 +196,10 @@ func TestMemoryLimit(t *testing.T) {
 		}
 	})
 	e := newEngine(t, nil)
-	for _, pages := range []uint32{testPages - 1, testPages + 1} {
-		tk := task(code, 1000)
-		tk.Limits.MemoryPages = pages
-		if o, err := e.Run(context.Background(), tk); err == nil {
-			t.Errorf("a limit of %d pages: %+v", pages, o)
-		}
+	tk := task(code, 1000)
+	tk.Limits.MemoryPages = testPages - 1
+	if o, err := e.Run(context.Background(), tk); err == nil {
+		t.Errorf("a limit of %d pages: %+v", tk.Limits.MemoryPages, o)
 	}
 }
 
