@@ -106,6 +106,12 @@ func (f *function) edit(e *edit) {
 		f.ret(e)
 	case editExit:
 		f.exit()
+	case editSegment:
+		op := wasm.Op(e.value >> 32)
+		f.code = appendIndex(append(f.code, opMisc), byte(op), uint32(e.value))
+		if op == wasm.OpMemoryInit {
+			f.code = append(f.code, 0) // the memory
+		}
 	case editRef:
 		f.code = appendIndex(f.code, opRefFunc, f.index(uint32(e.value)))
 	default:

@@ -120,7 +120,7 @@ func (c *cursor) to(end int, bare bool) {
 		if e.kind == editCounted {
 			c.countedLoop(e)
 		}
-		if !bare || e.kind == editRef {
+		if !bare || e.kind == editRef || e.kind == editSegment {
 			c.edit(e)
 			c.at = e.end
 		}
@@ -200,6 +200,9 @@ func (w *writer) declare() {
 		out.Globals[i].Init = w.constant(m.Globals[i].Init)
 	}
 	w.exports()
+	if w.a.uses.segment {
+		out.Segs = append(slices.Clone(m.Segs), wasm.Segment{})
+	}
 	out.Start = nil
 	if m.Start != nil && w.library {
 		start := w.index(*m.Start)
