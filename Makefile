@@ -6,7 +6,7 @@ GO      ?= go
 WEB     := webworker
 STAMP   := $(WEB)/node_modules/.package-lock.json
 
-.PHONY: demo test check check-arm build web payloads bench bench-meter e2e unit race fuzz clean
+.PHONY: demo test check check-arm build web payloads bench bench-meter bench-costs e2e unit race fuzz clean
 
 demo: build ## ONCE=1 ends after the verification
 	ONCE=$(ONCE) PORT=$(PORT) scripts/demo.sh
@@ -54,8 +54,11 @@ payloads: need-wasm
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
-bench-meter: ## what metering costs, beside wasmtime; ROUNDS=5 pairs of runs
-	cd bench/meter && $(GO) run . -rounds $(or $(ROUNDS),5)
+bench-meter: ## what metering costs, beside wasmtime; ROUNDS=7 runs of each
+	cd bench/meter && $(GO) run . -rounds $(or $(ROUNDS),7)
+
+bench-costs: ## what single instructions cost in time
+	cd bench/meter && $(GO) run ./costs
 
 fuzz: ## FUZZTIME=30s for each target
 	scripts/fuzz.sh $(or $(FUZZTIME),30s)

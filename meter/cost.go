@@ -36,7 +36,7 @@ func cost(op wasm.Op) uint64 {
 	case op == wasm.OpTableGrow:
 		return 128
 	}
-	return 16 // bulk operations, data.drop, elem.drop
+	return 32 // bulk operations, data.drop, elem.drop
 }
 
 func buildVectorCosts() (t [256]uint8) {
@@ -85,14 +85,15 @@ func buildCosts() (t [256]uint8) {
 		wasm.OpLocalGet, wasm.OpLocalSet, wasm.OpLocalTee, wasm.OpI32Const, wasm.OpI64Const, wasm.OpF32Const, wasm.OpF64Const)
 	span(2, 0x28, 0x3e) // loads, stores
 	set(2, wasm.OpBrTable, wasm.OpSelect, wasm.OpSelectT, wasm.OpMemorySize, wasm.OpTableGet, wasm.OpTableSet)
-	set(3, wasm.OpCall)
-	set(5, wasm.OpCallIndirect)
+	set(6, wasm.OpCall)
+	set(12, wasm.OpCallIndirect)
 	set(128, wasm.OpMemoryGrow)
 	span(8, 0x6d, 0x70)            // i32 div, rem
 	span(16, 0x7f, 0x82)           // i64 div, rem
 	set(8, 0x95, 0xa3)             // float div
-	span(12, 0x8d, 0x91)           // f32 ceil, floor, trunc, nearest, sqrt
-	span(12, 0x9b, 0x9f)           // f64 the same
+	span(2, 0x8d, 0x90)            // f32 ceil, floor, trunc, nearest
+	span(2, 0x9b, 0x9e)            // f64 the same
+	set(12, 0x91, 0x9f)            // sqrt
 	set(2, 0x96, 0x97, 0xa4, 0xa5) // float min, max
 	span(2, 0xa8, 0xab)            // i32 from float
 	span(2, 0xae, 0xbb)            // i64 from float, float from integer, demote, promote
