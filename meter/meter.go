@@ -58,6 +58,9 @@ func Rewrite(source []byte, opt *Options) ([]byte, *Report, error) {
 		return nil, nil, err
 	}
 	w.declare()
+	if types, segs := len(w.out.Types), len(w.out.Segs); types > wasm.MaxTypes || segs > wasm.MaxSegments {
+		return nil, nil, refuse("", 0, "the metered module would have %d types and %d data segments, at most %d and %d are allowed", types, segs, wasm.MaxTypes, wasm.MaxSegments)
+	}
 	out := w.out.Encode()
 	if len(out) > wasm.MaxModule {
 		return nil, nil, refuse("", 0, "the metered module would be larger than 16 MiB")

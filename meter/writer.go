@@ -277,9 +277,6 @@ func (w *writer) typeOf(t wasm.FuncType) uint32 {
 // names renumbers the source's function names and adds those of what is added,
 // in modules that have any.
 func (w *writer) names() wasm.Names {
-	if len(w.m.Names.Funcs) == 0 && w.m.Names.Module == "" {
-		return wasm.Names{}
-	}
 	all := make(map[uint32]string, len(w.m.Names.Funcs)+len(w.added)+1)
 	for f, name := range w.m.Names.Funcs {
 		switch {
@@ -288,6 +285,9 @@ func (w *writer) names() wasm.Names {
 		case uint64(f) < uint64(w.m.NumFuncs()):
 			all[f+1] = name
 		}
+	}
+	if len(all) == 0 && w.m.Names.Module == "" {
+		return wasm.Names{}
 	}
 	all[w.imports] = abi.Countersign + "." + abi.Refill
 	for i, name := range w.added {
