@@ -39,6 +39,12 @@ func Rewrite(source []byte, opt *Options) ([]byte, *Report, error) {
 	if opt != nil {
 		o = *opt
 	}
+	return rewrite(source, &o, nil)
+}
+
+// rewrite is Rewrite, and notes what it makes of each function if inspected is
+// not nil.
+func rewrite(source []byte, o *Options, inspected *[]Function) ([]byte, *Report, error) {
 	if o.MemoryPages == 0 {
 		o.MemoryPages = defaultPages
 	}
@@ -46,14 +52,15 @@ func Rewrite(source []byte, opt *Options) ([]byte, *Report, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := accept(m, &o); err != nil {
+	if err := accept(m, o); err != nil {
 		return nil, nil, err
 	}
 	a, err := analyse(m, o.Library)
 	if err != nil {
 		return nil, nil, err
 	}
-	w := newWriter(m, a, &o)
+	w := newWriter(m, a, o)
+	w.inspected = inspected
 	if err := w.functions(); err != nil {
 		return nil, nil, err
 	}

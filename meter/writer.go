@@ -21,11 +21,12 @@ type writer struct {
 	types  map[string]uint32
 	report Report
 
-	pages   uint32
-	library bool
-	imports uint32 // of the source, and so the index of countersign.refill
-	fuel    uint32 // global
-	stack   uint32 // global
+	inspected *[]Function // nil where nobody asks
+	pages     uint32
+	library   bool
+	imports   uint32 // of the source, and so the index of countersign.refill
+	fuel      uint32 // global
+	stack     uint32 // global
 	// Functions that are added: their indices, 0 where there is none, and names.
 	refill, refillLocal, bulk, elements, grow, start uint32
 	growTables                                       map[uint32]uint32 // by table
@@ -74,8 +75,9 @@ func (w *writer) functions() error {
 		if err := w.plan.function(w.m, i, &w.a.fns[i]); err != nil {
 			return err
 		}
-		start := len(w.code)
+		start, before := len(w.code), w.report
 		locals := w.body(i)
+		w.inspect(i, len(w.code)-start, before)
 		code := w.code[start:len(w.code):len(w.code)]
 		if len(code) > wasm.MaxBody || len(w.code) > wasm.MaxModule {
 			return inFunction(w.m, i, w.m.Code[i].Offset, "the code grows to %d bytes, all functions to %d: the metered module would be too large", len(code), len(w.code))
