@@ -149,12 +149,22 @@ func TestCheckLookalikes(t *testing.T) {
 		"start is entry": `(module (memory (export "memory") 1) (func $s (export "_start")) (start $s))`,
 		"import exported": command(`(import "wasi_snapshot_preview1" "sched_yield" (func $y (result i32))) (export "y" (func $y)) (table 2 funcref)
 			(elem (i32.const 0) $y) (global funcref (ref.func $y))` + memory),
-		"empty locals":   `(module (memory (export "memory") 1) (func (export "_start") (local) (local i64 i64) (loop (br_if 0 (i32.const 0)))))`,
-		"no names":       `(module (memory (export "memory") 1) (func (export "_start")))`,
-		"deep":           within("", strings.Repeat("(block ", 999)+"(loop (br_if 0 (i32.const 0)) (return))"+strings.Repeat(")", 999)),
-		"unreachable":    within("", `(return) (loop (br 0) (call $fine) (memory.fill (i32.const 0) (i32.const 0) (i32.const 0)) (return) (br 1)) (unreachable) (call $main)`),
-		"many results":   within(`(func $two (param i32) (result i32 f64) (loop (br_if 0 (local.get 0))) (i32.const 1) (f64.const 2))`, `(call $two (i32.const 0)) (drop) (drop)`),
-		"own canonical":  within(`(func (param f32) (result f32) (local f32) `+strings.Replace(canonical, "%s", "local.get 0", 1)+` (local.get 1))`, ""),
+		"empty locals":  `(module (memory (export "memory") 1) (func (export "_start") (local) (local i64 i64) (loop (br_if 0 (i32.const 0)))))`,
+		"no names":      `(module (memory (export "memory") 1) (func (export "_start")))`,
+		"deep":          within("", strings.Repeat("(block ", 999)+"(loop (br_if 0 (i32.const 0)) (return))"+strings.Repeat(")", 999)),
+		"unreachable":   within("", `(return) (loop (br 0) (call $fine) (memory.fill (i32.const 0) (i32.const 0) (i32.const 0)) (return) (br 1)) (unreachable) (call $main)`),
+		"many results":  within(`(func $two (param i32) (result i32 f64) (loop (br_if 0 (local.get 0))) (i32.const 1) (f64.const 2))`, `(call $two (i32.const 0)) (drop) (drop)`),
+		"own canonical": within(`(func (param f32) (result f32) (local f32) `+strings.Replace(canonical, "%s", "local.get 0", 1)+` (local.get 1))`, ""),
+		"operands below a counted loop": within("", `(local i32 i32 i32) (i32.const 7) (local.get 1) (i32.const 3) (i32.sub) (i32.const 4) (i32.sub (local.get 1) (i32.const 2))
+			(loop (br_if 0 (i32.ne (local.tee 0 (i32.add (local.get 0) (i32.const 8))) (local.get 1)))) (i32.sub) (i32.sub) (i32.sub) (drop)`),
+		"counted after its step": within("", `(local i64 i64) (i64.const 1)
+			(loop (local.get 0) (local.set 0 (i64.sub (local.get 0) (i64.const 2))) (br_if 0 (i64.ne (i64.sub (local.get 1) (i64.const 5))))) (drop)`),
+		"blocks like those around a loop": within("", `(local i32) (block (loop (block (loop (br_if 1 (i32.lt_s (local.tee 0 (i32.sub (local.get 0) (i32.const 1))) (i32.const 0))) (br_if 0 (local.get 0)))
+			(br 2)) (local.set 0 (i32.add (local.get 0) (i32.const 1))) (br 0)))`),
+		"branches out of a loop": within("", `(local i32) (block (loop (if (local.get 0) (then (br 2))) (br_if 1 (local.get 0)) (block (br_table 0 1 2 3 (local.get 0)))
+			(block (br_if 2 (i32.eqz (local.get 0)))) (br_if 0 (local.get 0))))`),
+		"small loops": within("", `(local i32) (block (loop (br_if 1 (i32.eqz (local.get 0))) (br_if 0 (i32.eqz (local.tee 0 (i32.add (local.get 0) (i32.const 3)))))))
+			(loop (if (i32.eqz (local.get 0)) (then (return))) (br_if 0 (i32.eqz (local.tee 0 (i32.add (local.get 0) (i32.const 3))))))`),
 		"canonical NaN":  within(lookalike("local.get 0"), ""),
 		"twice the same": within(lookalike("(f32.add (local.get 0) (local.get 0))"), ""),
 	} {
@@ -221,14 +231,20 @@ func TestCheckRefuses(t *testing.T) {
 	}
 }
 
-// FuzzCheck makes sure that nothing panics, and that what is accepted is what
-// Rewrite gives.
+// FuzzCheck makes sure that nothing panics, that what is accepted is what Rewrite
+// gives, and that what Rewrite gives is accepted.
 func FuzzCheck(f *testing.F) {
 	for _, source := range goldenSources(f) {
 		f.Add(checked(f, "seed", source, Options{}))
+		f.Add(source)
 	}
 	f.Add(payloads.FactorModule)
 	f.Fuzz(func(t *testing.T, module []byte) {
+		if out, _, err := Rewrite(module, &Options{Library: true}); err == nil {
+			if _, err := Check(out, &Options{Library: true}); err != nil {
+				t.Fatalf("metered, and refused: %v", err)
+			}
+		}
 		for _, library := range []bool{false, true} {
 			c, err := Check(module, &Options{Library: library})
 			if err != nil {

@@ -164,7 +164,7 @@ func (u *unwriter) begin(b *wasm.Body) (locals []wasm.Local, fixed bool) {
 	u.wrapped, u.local, u.balance = true, true, uint32(balance)
 	u.sequences = append(u.localSequences(u.balance, u.refillLocal), u.sequences...)
 	locals = u.localsBelow(u.balance)
-	u.scratches = len(b.Locals) - len(locals) - 1
+	u.scratches = max(0, len(b.Locals)-len(locals)-1) // behind the balance
 	return locals, true
 }
 
