@@ -134,7 +134,7 @@ func eachSpecModule(t *testing.T, each func(name string, module []byte)) {
 // TestCheckLookalikes has sources with what looks like metering, and corners of
 // the format that rewriting makes uniform.
 func TestCheckLookalikes(t *testing.T) {
-	const canonical = `(local.set 1 (if (result f32) (f32.ne (local.tee 1 (%s)) (local.get 1)) (then (f32.const nan)) (else (local.get 1))))`
+	const canonical = `(local.set 1 (if (result f32) (i32.eqz (f32.ge (local.tee 1 (%s)) (local.get 1))) (then (f32.const nan)) (else (local.get 1))))`
 	for name, wat := range map[string]string{
 		"fuel of its own": within("(global (mut i64) (i64.const 0))", `(global.set 0 (i64.sub (global.get 0) (i64.const 5)))
 			(if (i64.lt_s (global.get 0) (i64.const 0)) (then (call $fine)))`),
@@ -175,7 +175,7 @@ func TestCheckLookalikes(t *testing.T) {
 // lookalike is a function that makes a NaN canonical exactly as metering does,
 // in its last local, and with code that costs nothing behind it.
 func lookalike(value string) string {
-	return `(func (param f32) (result f32) (local f32) ` + value + ` local.tee 1 local.get 1 f32.ne if f32.const nan local.set 1 end local.get 1)`
+	return `(func (param f32) (result f32) (local f32) ` + value + ` local.tee 1 local.get 1 f32.ge i32.eqz if f32.const nan local.set 1 end local.get 1)`
 }
 
 // TestCheckEncodings has sources that no assembler writes.
