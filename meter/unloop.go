@@ -141,11 +141,15 @@ type backward struct {
 func (b *backward) any() { b.at-- }
 
 func (b *backward) over(op byte) bool {
-	if b.at > 0 && b.code[b.marks[b.at-1]] == op {
-		b.at--
-		return true
+	if b.at < 1 {
+		return false
 	}
-	return false
+	at := b.marks[b.at-1]
+	if at == len(b.code) || b.code[at] != op { // an instruction may have gone
+		return false
+	}
+	b.at--
+	return true
 }
 
 // operand is a constant or a local, or a local less a constant.
