@@ -70,7 +70,7 @@ func (w *writer) functions() error {
 		total += len(w.m.Code[i].Code)
 	}
 	w.code = make([]byte, 0, total+total/2)
-	w.plan.spare = spareCode + total/16
+	w.plan.spare = spareCode + w.a.size/16
 	for i := range w.m.Code {
 		if err := w.plan.function(w.m, i, &w.a.fns[i]); err != nil {
 			return err
