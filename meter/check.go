@@ -28,8 +28,8 @@ type Checked struct {
 // output is true of this one. And no output is refused: what is lost in rewriting
 // makes no difference to rewriting again.
 //
-// Options are those of Rewrite, and nil is usable. MemoryPages is the limit that
-// the module has to have, such as a release's; 0 takes what the module declares,
+// Options are those of Rewrite, and nil is usable. MemoryPages is the most that
+// the module may have, such as a release's limit; 0 takes what the module declares,
 // which is then in Checked.Report. Library has to be what it was for Rewrite.
 //
 // A module that is not metered by the rules is refused with an error that wraps

@@ -3,6 +3,7 @@ package meter
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/countersign/countersign/internal/wasm"
 	"github.com/countersign/countersign/payloads"
@@ -86,6 +88,9 @@ func TestCheckAccepts(t *testing.T) {
 	for name, source := range sources {
 		checked(t, name, source, Options{MemoryPages: 200})
 	}
+	// Longer than what may be written again, and with integers that are longer
+	// than they need be.
+	checked(t, "many functions", manyFactors(t), Options{})
 	for seed := range uint64(1000) {
 		g := &generator{Rand: rand.New(rand.NewPCG(seed, 1))}
 		checked(t, "random", g.module(), Options{})
@@ -220,7 +225,7 @@ func TestCheckRefuses(t *testing.T) {
 	}{
 		"not a WebAssembly module":         {[]byte("text"), nil},
 		`last import is not "countersign"`: {payloads.FactorSource, nil},
-		"not what metering gives":          {good, &Options{MemoryPages: 17}},
+		"not what metering gives":          {good, &Options{MemoryPages: 15}},
 		"needs 2 pages of memory":          {good, &Options{MemoryPages: 1}},
 	} {
 		_, err := Check(c.module, c.opt)
@@ -240,6 +245,8 @@ func FuzzCheck(f *testing.F) {
 	}
 	f.Add(payloads.FactorModule)
 	f.Fuzz(func(t *testing.T, module []byte) {
+		late := time.AfterFunc(time.Minute, func() { panic(fmt.Sprintf("still busy after a minute with %x", module)) })
+		defer late.Stop()
 		if out, _, err := Rewrite(module, &Options{Library: true}); err == nil {
 			if _, err := Check(out, &Options{Library: true}); err != nil {
 				t.Fatalf("metered, and refused: %v", err)

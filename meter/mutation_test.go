@@ -132,8 +132,9 @@ func (v *victim) ours(s span) bool {
 }
 
 // sequences takes away and weakens what metering added.
-func (v *victim) sequences(t *testing.T) {
-	for _, a := range v.added {
+func (v *victim) sequences(t *testing.T, every int) {
+	for n := 0; n < len(v.added); n += every {
+		a := v.added[n]
 		code := v.m.Data[a.at:a.end]
 		v.refuses(t, v.replaced(a, slices.Concat(code, code)...), "function %d with %x twice", a.fn, code)
 		if i := bytes.Index(code, []byte{opI64Sub}); i > 0 && bytes.Contains(code, []byte{opIf, noType}) { // a check: only charge
@@ -309,8 +310,7 @@ func (v *victim) module(t *testing.T) {
 			m.Globals = slices.Insert(m.Globals, 0, wasm.Global{Type: wasm.FuncRef, Init: wasm.RefFunc(v.s.refill)})
 		},
 		"a start function": func(m *wasm.Module) { m.Start = &v.s.refill },
-		"more memory":      func(m *wasm.Module) { m.Memory.Max++ },
-		"less memory":      func(m *wasm.Module) { m.Memory.Max-- },
+		"more memory":      func(m *wasm.Module) { m.Memory.Max = int64(v.opt.MemoryPages) + 1 },
 		"any memory":       func(m *wasm.Module) { m.Memory.Max = -1 },
 		"larger tables":    func(m *wasm.Module) { m.Tables[0].Max = wasm.MaxTable + 1 },
 		"unbounded tables": func(m *wasm.Module) { m.Tables[0].Max = -1 },
@@ -382,19 +382,20 @@ func TestMutants(t *testing.T) {
 		(func (param f64) (result f64) (f64.div (local.get 0) (local.get 0)))`, ""))
 	sources["start"] = assemble(t, within(`(func $s (call $fine)) (start $s)`, ""))
 	for name, source := range sources {
-		mutants(t, name, source, 1, 1, 1)
+		mutants(t, name, source, 1, 1, 1, 1)
 	}
 	for name, source := range payloadSources() {
-		mutants(t, name, source, 7, 101, 53)
+		mutants(t, name, source, 3, 7, 101, 53)
 	}
-	mutants(t, "mandelbrot", files(t, "../bench/meter/kernels/*.wasm", 10)["mandelbrot.wasm"], 29, 401, 211)
+	mutants(t, "mandelbrot", files(t, "../bench/meter/kernels/*.wasm", 10)["mandelbrot.wasm"], 1, 29, 401, 211)
 }
 
-// mutants deletes every so manieth instruction, and so on.
-func mutants(t *testing.T, name string, source []byte, deletions, insertions, bytes int) {
+// mutants takes away every so manieth sequence of the metering, every so manieth
+// instruction, and so on.
+func mutants(t *testing.T, name string, source []byte, sequences, deletions, insertions, bytes int) {
 	t.Run(name, func(t *testing.T) {
 		v := newVictim(t, source, Options{MemoryPages: 200})
-		v.sequences(t)
+		v.sequences(t, sequences)
 		v.deletions(t, deletions)
 		v.insertions(t, insertions)
 		if deletions == 1 {

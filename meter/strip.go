@@ -143,13 +143,13 @@ func (s *stripper) index(fn, offset int, f uint32) uint32 {
 }
 
 // declare takes away all but the code. Types stay: Rewrite takes those that are
-// there. So do the maxima of tables; the memory's is the limit of the options.
+// there. So do maxima, which rewriting keeps where they are below its own.
 func (s *stripper) declare() {
 	m, out := s.m, &s.out
 	out.Imports = m.Imports[:s.imports]
 	out.Funcs, out.Code = m.Funcs[:s.funcs], slices.Clone(m.Code[:s.funcs])
 	if m.Memory != nil {
-		out.Memory = &wasm.Limits{Min: m.Memory.Min, Max: -1}
+		out.Memory = &wasm.Limits{Min: m.Memory.Min, Max: m.Memory.Max}
 	}
 	out.Globals = slices.Clone(m.Globals[:s.fuel])
 	for i := range out.Globals {
