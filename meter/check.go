@@ -46,7 +46,7 @@ func Check(module []byte, opt *Options) (*Checked, error) {
 	if o.MemoryPages == 0 && m.Memory != nil && m.Memory.Max > 0 {
 		o.MemoryPages = uint32(m.Memory.Max)
 	}
-	source, err := strip(m, &o)
+	source, err := strip(m)
 	if err != nil {
 		return nil, fmt.Errorf("checking the metering: %w", err)
 	}

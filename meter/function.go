@@ -309,14 +309,11 @@ func (p *plan) take(size int) bool {
 }
 
 // blocks is how many blocks are added between here and a label.
-func (p *plan) blocks(label uint32) (n uint32) {
-	if p.added == 0 {
+func (p *plan) blocks(label uint32) uint32 {
+	if p.inner < 0 || len(p.frames)-1-int(label) >= p.inner {
 		return 0
 	}
-	for _, f := range p.frames[len(p.frames)-int(label):] {
-		n += f.added
-	}
-	return n
+	return addedBlocks
 }
 
 func (p *plan) relabel(v *wasm.Instr) {

@@ -394,6 +394,7 @@ func TestMutants(t *testing.T) {
 // instruction, and so on.
 func mutants(t *testing.T, name string, source []byte, sequences, deletions, insertions, bytes int) {
 	t.Run(name, func(t *testing.T) {
+		t.Parallel()
 		v := newVictim(t, source, Options{MemoryPages: 200})
 		v.sequences(t, sequences)
 		v.deletions(t, deletions)

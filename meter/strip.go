@@ -43,7 +43,7 @@ const (
 )
 
 // strip returns a candidate for the source of m.
-func strip(m *wasm.Module, opt *Options) ([]byte, error) {
+func strip(m *wasm.Module) ([]byte, error) {
 	m.Nesting = wasm.MaxNesting + addedNesting
 	s := &stripper{m: m, out: *m, helpers: map[uint32]helper{}}
 	if err := s.find(); err != nil {

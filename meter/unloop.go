@@ -11,7 +11,7 @@ import (
 // its check included, and begins the loop. No loop of the source has such a
 // check without the blocks before it.
 func (u *unwriter) leaving(code []byte) int {
-	if !u.local {
+	if !u.local || u.leave > 0 {
 		return 0
 	}
 	n := 1
@@ -32,8 +32,8 @@ func (u *unwriter) leaving(code []byte) int {
 	}
 	u.mark()
 	u.code = append(u.code, loop...)
-	u.open = append(u.open, block{added: addedBlocks, start: len(u.code), marks: len(u.marks)})
-	u.around += addedBlocks
+	u.open = append(u.open, block{start: len(u.code), marks: len(u.marks)})
+	u.leave = len(u.open)
 	return len(start) + check
 }
 
@@ -55,7 +55,8 @@ func (u *unwriter) refund(code []byte) int {
 	if label, _, ok := u.label(uint32(to) - 1); ok {
 		u.mark()
 		u.code = appendIndex(u.code, opBrIf, label)
-	} else if b := u.open[len(u.open)-1]; b.added > 0 && to == addedBlocks+1 {
+	} else if n := len(u.open); n == u.leave && to == addedBlocks+1 {
+		b := &u.open[n-1]
 		u.code, u.marks = u.code[:b.start], u.marks[:b.marks]
 	} else {
 		return 0
@@ -63,31 +64,29 @@ func (u *unwriter) refund(code []byte) int {
 	return n + 1
 }
 
-// label returns the label of the source for one of the metered module, and how
-// many blocks of the metering the branch passes; ok is false where it leads to
-// one.
-func (u *unwriter) label(to uint32) (label, passed uint32, ok bool) {
-	if u.around == 0 {
-		return to, 0, true
+// label returns the label of the source for one of the metered module, and whether
+// the branch passes blocks of the metering; ok is false where it leads to one.
+func (u *unwriter) label(to uint32) (label uint32, passes, ok bool) {
+	inside := uint32(len(u.open) - u.leave) // the label of the loop that is left
+	switch {
+	case u.leave == 0 || to <= inside:
+		return to, false, true
+	case to <= inside+addedBlocks:
+		return 0, false, false
 	}
-	at := uint32(0)
-	for i := len(u.open); at < to && i > 0; i-- {
-		at += 1 + u.open[i-1].added
-		label++
-	}
-	return label, to - label, at == to
+	return to - addedBlocks, true, true
 }
 
 // branch writes a branch. One to the end of the function may have been a return.
 func (u *unwriter) branch(v *wasm.Instr) {
-	label, passed, ok := u.label(v.A)
+	label, passes, ok := u.label(v.A)
 	minimal := v.End-v.Start == len(named(opBr, v.A))
 	switch {
 	case !ok:
 		u.fail(u.fn, v.Start, "branch to a block of the metering")
 	case v.Op == wasm.OpBr && u.wrapped && int(label) == len(u.open) && minimal:
 		u.code = append(u.code, opReturn)
-	case passed > 0:
+	case passes:
 		u.code = appendIndex(u.code, byte(v.Op), label)
 	default:
 		u.code = append(u.code, u.m.Data[v.Start:v.End]...)
@@ -95,7 +94,7 @@ func (u *unwriter) branch(v *wasm.Instr) {
 }
 
 func (u *unwriter) table(v *wasm.Instr) {
-	if u.around == 0 {
+	if u.leave == 0 {
 		u.code = append(u.code, u.m.Data[v.Start:v.End]...)
 		return
 	}

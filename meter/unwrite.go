@@ -81,7 +81,7 @@ type unwriter struct {
 	wrapped bool // in a block of the metering
 	opened  bool
 	open    []block
-	around  uint32 // blocks of the metering that are open, the wrapper apart
+	leave   int // how many blocks are open with the loop that is left for a refill, 0 without
 
 	local     bool   // the balance is in a local
 	balance   uint32 // which
@@ -99,11 +99,10 @@ type unwriter struct {
 
 // block is an open block of the source.
 type block struct {
-	added   uint32 // blocks of the metering around it
-	start   int    // of its body in code, where there are any
-	marks   int    // of them before its body
-	counted bool   // a loop that is there twice
-	choice  bool   // between its halves: the metering's
+	start   int  // of its body in code, for a loop that is left for a refill
+	marks   int  // before its body
+	counted bool // a loop that is there twice
+	choice  bool // between its halves: the metering's
 }
 
 // function strips defined function i, with at most most scratch locals.
@@ -246,7 +245,9 @@ func (u *unwriter) close() bool {
 	}
 	b := u.open[n]
 	u.open = u.open[:n]
-	u.around -= b.added
+	if n < u.leave {
+		u.leave = 0
+	}
 	if b.counted { // then comes the end of the choice between its halves
 		u.open = append(u.open, block{choice: true})
 	}
