@@ -168,6 +168,10 @@ func TestCheckLookalikes(t *testing.T) {
 			(br 2)) (local.set 0 (i32.add (local.get 0) (i32.const 1))) (br 0)))`),
 		"branches out of a loop": within("", `(local i32) (block (loop (if (local.get 0) (then (br 2))) (br_if 1 (local.get 0)) (block (br_table 0 1 2 3 (local.get 0)))
 			(block (br_if 2 (i32.eqz (local.get 0)))) (br_if 0 (local.get 0))))`),
+		"active segments":      within(`(data $d (i32.const 0) "0123")`, `(memory.init $d (i32.const 8) (i32.const 0) (i32.const 0)) (data.drop $d)`),
+		"an empty segment":     within(`(data $d "")`, `(memory.init $d (i32.const 8) (i32.const 0) (i32.const 0)) (data.drop $d)`),
+		"an empty one of two":  within(`(data $d (i32.const 0) "0123") (data $e "")`, `(memory.init $e (i32.const 8) (i32.const 0) (i32.const 0)) (data.drop $d)`),
+		"an empty one, unused": within(`(data $d (i32.const 0) "0123") (data $e "")`, `(data.drop $d)`),
 		"small loops": within("", `(local i32) (block (loop (br_if 1 (i32.eqz (local.get 0))) (br_if 0 (i32.eqz (local.tee 0 (i32.add (local.get 0) (i32.const 3)))))))
 			(loop (if (i32.eqz (local.get 0)) (then (return))) (br_if 0 (i32.eqz (local.tee 0 (i32.add (local.get 0) (i32.const 3))))))`),
 		"canonical NaN":  within(lookalike("local.get 0"), ""),
@@ -201,6 +205,11 @@ func TestCheckEncodings(t *testing.T) {
 			for len(m.Types) < wasm.MaxTypes-1 {
 				m.Types = append(m.Types, wasm.FuncType{Results: []wasm.ValType{wasm.I32}})
 			}
+		},
+		"as many data segments": func(m *wasm.Module) {
+			m.HasDataCount, m.Segs = true, make([]wasm.Segment, wasm.MaxSegments-1)
+			m.Segs[0].Expr = wasm.Const{opI32Const, 0, opEnd}
+			m.Code[1].Code = []byte{opMisc, 0x09, 0, opEnd} // data.drop
 		},
 		"empty runs of locals": func(m *wasm.Module) {
 			m.Code[1] = wasm.Body{Locals: []wasm.Local{{Count: 0, Type: wasm.I64}, {Count: 2, Type: wasm.I64}, {Count: 0, Type: wasm.F32}},
