@@ -22,8 +22,9 @@ const (
 const (
 	maxBody = 1 << 20
 	// What metering adds at most, besides a function for every import and table.
-	addedTypes, addedFuncs, addedGlobals = 5, 8, 2
-	addedLocals                          = 7
+	addedFuncs, addedGlobals = 8, 2
+	addedLocals              = 7
+	addedNesting             = 6 // blocks around a function, around a loop, and if
 )
 
 func refuse(f wasm.Feature, offset int, format string, args ...any) error {
@@ -136,8 +137,8 @@ func acceptSizes(m *wasm.Module) error {
 		}
 	}
 	funcs := addedFuncs + len(m.Imports) + len(m.Tables)
-	if len(m.Types)+addedTypes+len(m.Tables) > wasm.MaxTypes || len(m.Imports) >= wasm.MaxImports || len(m.Globals)+addedGlobals > wasm.MaxGlobals ||
-		len(m.Exports)+addedGlobals > wasm.MaxExports || len(m.Segs) >= wasm.MaxSegments || m.NumFuncs()+funcs > wasm.MaxFuncs {
+	if len(m.Imports) >= wasm.MaxImports || len(m.Globals)+addedGlobals > wasm.MaxGlobals ||
+		len(m.Exports)+addedGlobals > wasm.MaxExports || m.NumFuncs()+funcs > wasm.MaxFuncs {
 		return refuse("", 0, "the module has no room for what metering adds: a few types, functions, globals and exports fewer than the limits are allowed")
 	}
 	return nil

@@ -12,6 +12,7 @@ type analysis struct {
 	fns  []facts         // of every defined function
 	refs map[uint32]bool // functions that tables can hold
 	uses uses
+	size int // of all functions, in instructions
 }
 
 // facts of one defined function.
@@ -42,6 +43,7 @@ func analyse(m *wasm.Module, library bool) (*analysis, error) {
 		g.begin(&a.fns[i])
 		in := m.Instrs(i)
 		for v := (wasm.Instr{}); in.Next(&v); {
+			a.size++
 			g.step(&v, c.Reachable())
 			if err := c.Step(&v); err != nil {
 				return nil, err

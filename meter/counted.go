@@ -17,6 +17,7 @@ type counted struct {
 	until operand // what it is compared with
 	back  int     // where the branch back stands
 	end   int     // where the loop's end stands
+	size  int     // of its body, in instructions
 	times int     // that its body is written in a row
 }
 
@@ -27,8 +28,8 @@ type operand struct {
 	off   int64
 }
 
-// maxCounted is the largest body in bytes that is worth writing twice.
-const maxCounted = 1024
+// maxCounted is the largest body in instructions that is worth writing twice.
+const maxCounted = 512
 
 // symbol is what is known of an operand while a loop's body is read: a constant,
 // or what a local held at the start of the turn and an offset.
@@ -75,9 +76,10 @@ func (r *loopReader) local(i uint32) symbol {
 
 // count reads the body of a loop, of which the instruction has just been read,
 // and tells whether the loop is counted.
-func count(in wasm.Instrs, data []byte, start int) (c counted, ok bool) {
+func count(in wasm.Instrs, data []byte) (c counted, ok bool) {
 	r := loopReader{sets: map[uint32]symbol{}}
-	for v := (wasm.Instr{}); in.Next(&v) && v.End-start <= maxCounted; {
+	v := wasm.Instr{}
+	for size := 0; in.Next(&v) && size < maxCounted; size++ {
 		if v.Op == wasm.OpBrIf {
 			if v.A != 0 {
 				return c, false
@@ -87,7 +89,7 @@ func count(in wasm.Instrs, data []byte, start int) (c counted, ok bool) {
 				return c, false
 			}
 			if c, ok = r.counted(cond); ok {
-				c.back, c.end, c.times = back, v.Start, copies(back-start)
+				c.back, c.end, c.size, c.times = back, v.Start, size, copies(size)
 			}
 			return c, ok
 		}

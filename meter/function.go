@@ -82,7 +82,7 @@ type plan struct {
 	refunds []refund   // of editRefund
 	unrolls []unrolled // of editLoop
 	segs    []wasm.Segment
-	spare   int // bytes of source that may still be written again, in all functions
+	spare   int // instructions of the source that may still be written again, in all functions
 	inner   int // the frame of the inner loop that stands open, or -1
 }
 
@@ -270,7 +270,7 @@ const addedBlocks = 3
 func (p *plan) loop(in *wasm.Instrs, data []byte, v *wasm.Instr, inner bool) {
 	f := frame{op: wasm.OpLoop, values: len(v.Type.Params) > 0}
 	if p.live() && inner {
-		if c, ok := count(*in, data, v.End); ok && p.take((c.end-v.End)*c.times) {
+		if c, ok := count(*in, data); ok && p.take(c.size*c.times) {
 			f.counted = true
 			if len(v.Type.Results) > 0 {
 				c.times = 1
@@ -282,7 +282,7 @@ func (p *plan) loop(in *wasm.Instrs, data []byte, v *wasm.Instr, inner bool) {
 			f.added = addedBlocks
 			p.added += addedBlocks
 			u, ok := unroll(*in, v, func(label uint32) bool { return p.frames[len(p.frames)-1-int(label)].values })
-			if ok = ok && p.take((u.back-v.End)*int(u.times-1)); !ok {
+			if ok = ok && p.take(u.size*int(u.times-1)); !ok {
 				u = unrolled{times: 1}
 			}
 			f.unrolled = ok
@@ -309,14 +309,11 @@ func (p *plan) take(size int) bool {
 }
 
 // blocks is how many blocks are added between here and a label.
-func (p *plan) blocks(label uint32) (n uint32) {
-	if p.added == 0 {
+func (p *plan) blocks(label uint32) uint32 {
+	if p.inner < 0 || len(p.frames)-1-int(label) >= p.inner {
 		return 0
 	}
-	for _, f := range p.frames[len(p.frames)-int(label):] {
-		n += f.added
-	}
-	return n
+	return addedBlocks
 }
 
 func (p *plan) relabel(v *wasm.Instr) {

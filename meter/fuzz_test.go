@@ -60,9 +60,9 @@ func FuzzRewrite(f *testing.F) {
 	})
 }
 
-// BenchmarkRewrite meters a module of the size of a real program: factor's code
-// many times over.
-func BenchmarkRewrite(b *testing.B) {
+// manyFactors is a module of the size of a real program: factor's code many times
+// over.
+func manyFactors(b testing.TB) []byte {
 	m, err := wasm.Decode(payloads.FactorSource)
 	if err != nil {
 		b.Fatal(err)
@@ -71,10 +71,25 @@ func BenchmarkRewrite(b *testing.B) {
 	for range 300 {
 		m.Code, m.Funcs = append(m.Code, code...), append(m.Funcs, funcs...)
 	}
-	source := m.Encode()
+	return m.Encode()
+}
+
+func BenchmarkRewrite(b *testing.B) {
+	source := manyFactors(b)
 	b.SetBytes(int64(len(source)))
 	for b.Loop() {
 		if _, _, err := Rewrite(source, nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkCheck checks a module of the size of a real program.
+func BenchmarkCheck(b *testing.B) {
+	module := checked(b, "factor", manyFactors(b), Options{})
+	b.SetBytes(int64(len(module)))
+	for b.Loop() {
+		if _, err := Check(module, nil); err != nil {
 			b.Fatal(err)
 		}
 	}

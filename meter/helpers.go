@@ -96,8 +96,18 @@ func (w *writer) addFunctions() {
 	}
 }
 
+// Names of what is added. An import's name that would be too long with the prefix
+// is left out.
+const (
+	addedPrefix  = "countersign."
+	maxAddedName = wasm.MaxName - len(addedPrefix)
+)
+
 func (w *writer) add(name string, t wasm.FuncType, code []byte, locals ...wasm.Local) {
-	w.added = append(w.added, "countersign."+name)
+	if len(name) > maxAddedName {
+		name = "import"
+	}
+	w.added = append(w.added, addedPrefix+name)
 	w.out.Funcs = append(w.out.Funcs, w.typeOf(t))
 	w.out.Code = append(w.out.Code, wasm.Body{Locals: locals, Code: code})
 }

@@ -2,7 +2,8 @@ package meter
 
 import "fmt"
 
-// Report says what Rewrite did.
+// Report says what Rewrite did, in numbers of places in the code; functions are
+// counted once each.
 type Report struct {
 	SourceBytes int      `json:"source_bytes"`
 	ModuleBytes int      `json:"module_bytes"`

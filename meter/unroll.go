@@ -6,17 +6,21 @@ import "github.com/countersign/countersign/internal/wasm"
 // the balance is looked at once for all of them.
 type unrolled struct {
 	back  int // where the branch back stands, right before the loop's end
+	size  int // of the body, in instructions
 	times uint64
 }
 
-// spareCode is how many bytes of a module's code may be written again, and a
-// sixteenth of the code: first come, first served.
-const spareCode = 16 << 10
+// spareCode is how many instructions of a module may be written again, and a
+// sixteenth of all: first come, first served.
+//
+// Sizes are instructions and not bytes, because their number can be told from the
+// metered module, for Check, and the length of the source's integers cannot.
+const spareCode = 8 << 10
 
-// Bodies up to so many bytes are written so many times.
+// Bodies up to so many instructions are written so many times.
 const (
-	twice = 160
-	often = 64
+	twice = 64
+	often = 36
 )
 
 // unroll reads the body of an inner loop, of which the instruction has just been
@@ -27,8 +31,8 @@ func unroll(in wasm.Instrs, loop *wasm.Instr, values func(label uint32) bool) (u
 	if len(loop.Type.Results) > 0 {
 		return u, false
 	}
-	depth := uint32(0)
-	for v := (wasm.Instr{}); in.Next(&v) && v.End-loop.End <= twice; {
+	depth, v := uint32(0), wasm.Instr{}
+	for size := 0; in.Next(&v) && size < twice; size++ {
 		switch v.Op {
 		case wasm.OpBlock, wasm.OpIf:
 			depth++
@@ -50,14 +54,14 @@ func unroll(in wasm.Instrs, loop *wasm.Instr, values func(label uint32) bool) (u
 			if v.A != depth {
 				break
 			}
-			u.back, u.times = v.Start, uint64(copies(v.Start-loop.End))
+			u.back, u.size, u.times = v.Start, size, uint64(copies(size))
 			return u, depth == 0 && in.Next(&v) && v.Op == wasm.OpEnd
 		}
 	}
 	return u, false
 }
 
-// copies is how many times a body of so many bytes is written.
+// copies is how many times a body of so many instructions is written.
 func copies(body int) int {
 	switch {
 	case body <= often:

@@ -21,11 +21,12 @@ type writer struct {
 	types  map[string]uint32
 	report Report
 
-	pages   uint32
-	library bool
-	imports uint32 // of the source, and so the index of countersign.refill
-	fuel    uint32 // global
-	stack   uint32 // global
+	inspected *[]Function // nil where nobody asks
+	pages     uint32
+	library   bool
+	imports   uint32 // of the source, and so the index of countersign.refill
+	fuel      uint32 // global
+	stack     uint32 // global
 	// Functions that are added: their indices, 0 where there is none, and names.
 	refill, refillLocal, bulk, elements, grow, start uint32
 	growTables                                       map[uint32]uint32 // by table
@@ -69,13 +70,14 @@ func (w *writer) functions() error {
 		total += len(w.m.Code[i].Code)
 	}
 	w.code = make([]byte, 0, total+total/2)
-	w.plan.spare = spareCode + total/16
+	w.plan.spare = spareCode + w.a.size/16
 	for i := range w.m.Code {
 		if err := w.plan.function(w.m, i, &w.a.fns[i]); err != nil {
 			return err
 		}
-		start := len(w.code)
+		start, before := len(w.code), w.report
 		locals := w.body(i)
+		w.inspect(i, len(w.code)-start, before)
 		code := w.code[start:len(w.code):len(w.code)]
 		if len(code) > wasm.MaxBody || len(w.code) > wasm.MaxModule {
 			return inFunction(w.m, i, w.m.Code[i].Offset, "the code grows to %d bytes, all functions to %d: the metered module would be too large", len(code), len(w.code))
@@ -277,9 +279,6 @@ func (w *writer) typeOf(t wasm.FuncType) uint32 {
 // names renumbers the source's function names and adds those of what is added,
 // in modules that have any.
 func (w *writer) names() wasm.Names {
-	if len(w.m.Names.Funcs) == 0 && w.m.Names.Module == "" {
-		return wasm.Names{}
-	}
 	all := make(map[uint32]string, len(w.m.Names.Funcs)+len(w.added)+1)
 	for f, name := range w.m.Names.Funcs {
 		switch {
@@ -288,6 +287,9 @@ func (w *writer) names() wasm.Names {
 		case uint64(f) < uint64(w.m.NumFuncs()):
 			all[f+1] = name
 		}
+	}
+	if len(all) == 0 && w.m.Names.Module == "" {
+		return wasm.Names{}
 	}
 	all[w.imports] = abi.Countersign + "." + abi.Refill
 	for i, name := range w.added {

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -137,19 +138,26 @@ func (v *verifier) content(st, sig []byte, modulePath string) (string, error) {
 }
 
 func inspectCommand() *cobra.Command {
+	var library bool
 	c := &cobra.Command{
 		Use:   "inspect FILE",
 		Short: "Show what a statement or a module says, without trusting it",
-		Args:  cobra.ExactArgs(1),
+		Long: `Shows a statement, or what metering makes of a module: whether it is metered by the rules, which is proved from its bytes, and a line for every function.
+
+bytes and metered are the sizes of the function's instructions before and after metering, blocks how many metered blocks it has; entry is the fuel of the block that it starts with, most of its most expensive block;
+stack is what a call pays for the call stack, 0 where recursion is impossible.`,
+		Example: "  signer inspect factor.metered.wasm\n  signer inspect ada-factor-1.release.json --json",
+		Args:    cobra.ExactArgs(1),
 	}
 	asJSON := jsonFlag(c)
+	c.Flags().BoolVar(&library, "library", false, "take the module for one that is no WASI command")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		data, err := readCapped(args[0], release.MaxModule)
 		if err != nil {
 			return err
 		}
 		if bytes.HasPrefix(data, []byte("\x00asm")) {
-			return inspectModule(c, data, *asJSON)
+			return inspectModule(c, data, library, *asJSON)
 		}
 		return inspectStatement(c, args[0], data, *asJSON)
 	}
@@ -186,29 +194,54 @@ func inspectStatement(c *cobra.Command, path string, data []byte, asJSON bool) e
 	return nil
 }
 
-// inspectModule tells whether a module is metered, or what metering says of it.
-func inspectModule(c *cobra.Command, data []byte, asJSON bool) error {
-	metered, err := meter.Metered(data)
-	if err != nil {
+// moduleInfo is what inspect prints of a module.
+type moduleInfo struct {
+	SHA256    canon.Digest     `json:"sha256"`
+	Length    int              `json:"length"`
+	Metered   bool             `json:"metered"` // by the rules
+	Refused   *refusal         `json:"refused,omitempty"`
+	Candidate *canon.Digest    `json:"candidate_sha256,omitempty"` // a source that gives a metered module
+	Report    *meter.Report    `json:"report,omitempty"`
+	Functions []meter.Function `json:"functions,omitempty"`
+}
+
+// inspectModule tells whether a module is metered, and what metering makes of its
+// functions.
+func inspectModule(c *cobra.Command, data []byte, library, asJSON bool) error {
+	info := moduleInfo{SHA256: canon.Sum(data), Length: len(data)}
+	in, err := meter.Inspect(data, &meter.Options{Library: library})
+	switch {
+	case err == nil:
+		info.Metered, info.Report, info.Functions = in.Metered, &in.Report, in.Functions
+	case refusalOf(err) == nil:
 		return err
+	default:
+		info.Refused = refusalOf(err)
 	}
-	info := map[string]any{"sha256": canon.Sum(data), "length": len(data), "metered": metered}
-	if !metered {
-		if _, report, err := meter.Rewrite(data, nil); err != nil {
-			info["refused"] = err.Error()
-		} else {
-			info["report"] = report
-		}
+	if info.Metered {
+		d := canon.Sum(in.Source)
+		info.Candidate = &d
 	}
 	if asJSON {
 		return printJSON(c.OutOrStdout(), info)
 	}
-	pairs := []any{"sha256", info["sha256"], "length", fmt.Sprintf("%d bytes", len(data)), "metered", metered}
-	for _, k := range []string{"refused", "report"} {
-		if v, ok := info[k]; ok {
-			pairs = append(pairs, k, v)
-		}
-	}
-	fields(c.OutOrStdout(), pairs...)
+	info.print(c.OutOrStdout())
 	return nil
+}
+
+func (info *moduleInfo) print(w io.Writer) {
+	pairs := []any{"sha256", info.SHA256, "length", fmt.Sprintf("%d bytes", info.Length), "metered", info.Metered}
+	switch {
+	case info.Metered:
+		pairs = append(pairs, "proof", "undoing the metering and metering again gives the same bytes", "candidate", fmt.Sprintf("%s, the module without the metering", info.Candidate))
+	case info.Refused != nil:
+		pairs = append(pairs, "refused", info.Refused.Message)
+	}
+	if info.Report != nil {
+		pairs = append(pairs, "metering", info.Report)
+	}
+	fields(w, pairs...)
+	if len(info.Functions) > 0 {
+		printMap(w, info.Functions)
+	}
 }

@@ -94,11 +94,11 @@ func (f *releaseFlags) release(c *cobra.Command) (*release.Release, error) {
 	if err := canon.CheckExpiry("the release", r.Expires, now, release.MaxAge); err != nil {
 		return nil, err
 	}
-	again, _, err := build(c.Context(), source, f.limits.MemoryPages)
+	again, err := build(c.Context(), source, f.limits.MemoryPages)
 	if err != nil {
 		return nil, fmt.Errorf("building %s: %w", f.source, err)
 	}
-	if !bytes.Equal(again, module) {
+	if !bytes.Equal(again.module, module) {
 		return nil, fmt.Errorf("%s is not what metering %s with --memory-pages %d gives: run signer build again", f.module, f.source, f.limits.MemoryPages)
 	}
 	return r, nil

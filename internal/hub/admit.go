@@ -116,8 +116,9 @@ func (f *form) modules(rel *release.Release) (source, module []byte, err error) 
 	return source, module, rel.CheckModule(module)
 }
 
-// prove meters the source again and lets the engine compile both. Few at a
-// time: this is the most that a request can make the hub do.
+// prove makes sure that the module is what metering the source gives, that it is
+// metered by the rules whatever the source is, and that the engine takes both.
+// Few at a time: this is the most that a request can make the hub do.
 func (h *Hub) prove(w http.ResponseWriter, r *http.Request, rel *release.Release, source, module []byte) error {
 	select {
 	case h.admits <- struct{}{}:
@@ -126,7 +127,22 @@ func (h *Hub) prove(w http.ResponseWriter, r *http.Request, rel *release.Release
 		return refusal(wire.CodeTimeout, "the client left")
 	}
 	deadlines(w, 10*partTimeout, 10*partTimeout)
-	metered, _, err := meter.Rewrite(source, &meter.Options{MemoryPages: rel.Limits.MemoryPages})
+	if err := metering(rel, source, module); err != nil {
+		return err
+	}
+	for what, code := range map[string][]byte{"source": source, "module": module} {
+		if err := h.engine.Validate(r.Context(), code); err != nil {
+			return &canon.Error{Class: wire.CodeModuleInvalid, Msg: fmt.Sprintf("release %q version %d: %s", rel.Name, rel.Version, what), Err: err}
+		}
+	}
+	return nil
+}
+
+// metering proves the module's metering twice: against the source that the
+// release is published with, and from the module's bytes alone.
+func metering(rel *release.Release, source, module []byte) error {
+	opt := &meter.Options{MemoryPages: rel.Limits.MemoryPages}
+	metered, _, err := meter.Rewrite(source, opt)
 	if err != nil {
 		return &canon.Error{Class: wire.CodeMetering, Msg: fmt.Sprintf("release %q version %d: metering the source", rel.Name, rel.Version), Err: err}
 	}
@@ -134,10 +150,8 @@ func (h *Hub) prove(w http.ResponseWriter, r *http.Request, rel *release.Release
 		return refusal(wire.CodeMeteringDiffer, "release %q version %d: metering the source with cost table %s and %d pages gives another module: build it with this version of signer",
 			rel.Name, rel.Version, rel.CostTable, rel.Limits.MemoryPages)
 	}
-	for what, code := range map[string][]byte{"source": source, "module": module} {
-		if err := h.engine.Validate(r.Context(), code); err != nil {
-			return &canon.Error{Class: wire.CodeModuleInvalid, Msg: fmt.Sprintf("release %q version %d: %s", rel.Name, rel.Version, what), Err: err}
-		}
+	if _, err := meter.Check(module, opt); err != nil {
+		return &canon.Error{Class: wire.CodeMeteringDiffer, Msg: fmt.Sprintf("release %q version %d: the module", rel.Name, rel.Version), Err: err}
 	}
 	return nil
 }

@@ -40,7 +40,7 @@ func (e *Error) Error() string {
 	at := fmt.Sprintf("at offset 0x%x", e.Offset)
 	switch {
 	case e.Func >= 0 && e.Name != "":
-		return fmt.Sprintf("%s, in function %d (%s) %s", e.Msg, e.Func, printable(e.Name), at)
+		return fmt.Sprintf("%s, in function %d (%s) %s", e.Msg, e.Func, Printable(e.Name), at)
 	case e.Func >= 0:
 		return fmt.Sprintf("%s, in function %d %s", e.Msg, e.Func, at)
 	}
@@ -49,8 +49,8 @@ func (e *Error) Error() string {
 
 const maxPrinted = 80
 
-// printable makes a name of a stranger's module fit for terminals and logs.
-func printable(name string) string {
+// Printable makes a name of a stranger's module fit for terminals and logs.
+func Printable(name string) string {
 	if len(name) > maxPrinted {
 		name = strings.ToValidUTF8(name[:maxPrinted], "") + "..."
 	}

@@ -32,6 +32,7 @@ type Instrs struct {
 	fn     uint32
 	locals uint32
 	depth  int
+	limit  int // of depth
 	labels []uint32
 }
 
@@ -40,6 +41,10 @@ func (m *Module) Instrs(i int) *Instrs {
 	b := &m.Code[i]
 	in := &Instrs{r: reader{data: m.Data, pos: b.Offset, end: b.Offset + len(b.Code)}, m: m, fn: uint32(len(m.Imports) + i), depth: 1}
 	in.locals = m.NumLocals(i)
+	in.limit = MaxNesting
+	if m.Nesting > 0 {
+		in.limit = m.Nesting
+	}
 	return in
 }
 
@@ -95,8 +100,8 @@ func (in *Instrs) immediates(v *Instr, row *instruction) {
 		r.refuse(v.Start, row.feature, "%s", v.Op)
 	case immBlock:
 		in.blockType(v)
-		if in.depth++; in.depth > MaxNesting+1 {
-			r.fail(v.Start, "blocks nested deeper than %d", MaxNesting)
+		if in.depth++; in.depth > in.limit+1 {
+			r.fail(v.Start, "blocks nested deeper than %d", in.limit)
 		}
 	case immLabel:
 		v.A = in.below(v, "label", in.depth)

@@ -102,6 +102,8 @@ type Module struct {
 	// HasDataCount tells whether the data count section is there.
 	HasDataCount bool
 	Names        Names
+	// Nesting is how deep blocks may be nested; 0 is MaxNesting.
+	Nesting int
 
 	declared map[uint32]bool // what ref.func may name
 }
