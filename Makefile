@@ -6,7 +6,7 @@ GO      ?= go
 WEB     := webworker
 STAMP   := $(WEB)/node_modules/.package-lock.json
 
-.PHONY: demo test check build web payloads bench bench-meter e2e unit race fuzz fuzz-modules corpus clean
+.PHONY: demo test check check-arm build web payloads bench bench-meter e2e unit race fuzz fuzz-modules corpus clean
 
 demo: build ## ONCE=1 ends after the verification
 	ONCE=$(ONCE) PORT=$(PORT) scripts/demo.sh
@@ -22,6 +22,10 @@ unit: need-test
 
 race: need-test
 	$(GO) test -race ./internal/... ./meter ./release ./policy
+
+# The same bits and fuel on ARM: goldens and vectors of both engines, emulated.
+check-arm: need-test need-arm
+	GOARCH=arm64 CGO_ENABLED=0 $(GO) test -exec qemu-aarch64 ./internal/wasm ./meter ./internal/sandbox
 
 web-test: $(STAMP)
 	cd $(WEB) && npm test
@@ -67,9 +71,11 @@ $(STAMP): $(WEB)/package-lock.json
 	cd $(WEB) && npm ci --no-audit --no-fund
 	@touch $@
 
-.PHONY: need-test need-browser need-wasm generate web-test
+.PHONY: need-test need-browser need-wasm need-arm generate web-test
 need-test:
 	@scripts/need.sh minisign=minisign wabt=wat2wasm binaryen=wasm-opt
+need-arm:
+	@scripts/need.sh qemu-user=qemu-aarch64
 need-browser:
 	@scripts/need.sh chromium=chromium fonts-dejavu-core=/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf
 need-wasm:

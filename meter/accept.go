@@ -14,6 +14,7 @@ const (
 	notABI        wasm.Feature = "imports outside of the ABI"
 	reservedNames wasm.Feature = "names reserved for metering"
 	hostFloats    wasm.Feature = "floats in the types of imported functions"
+	externElems   wasm.Feature = "passive element segments of externref"
 	notCommand    wasm.Feature = "modules that are no WASI command"
 )
 
@@ -121,6 +122,11 @@ const entry = "_start"
 
 // acceptSizes leaves room for what metering adds.
 func acceptSizes(m *wasm.Module) error {
+	for _, e := range m.Elems {
+		if e.Mode == wasm.ElemPassive && e.Type == wasm.ExternRef && len(e.Exprs) > 0 {
+			return refuse(externElems, e.Offset, "not accepted: %s, about which engines disagree", externElems)
+		}
+	}
 	for i := range m.Code {
 		if n := len(m.Code[i].Code); n > maxBody {
 			return inFunction(m, i, m.Code[i].Offset, "function body of %d bytes, at most %d allowed", n, maxBody)
@@ -131,7 +137,7 @@ func acceptSizes(m *wasm.Module) error {
 	}
 	funcs := addedFuncs + len(m.Imports) + len(m.Tables)
 	if len(m.Types)+addedTypes+len(m.Tables) > wasm.MaxTypes || len(m.Imports) >= wasm.MaxImports || len(m.Globals)+addedGlobals > wasm.MaxGlobals ||
-		len(m.Exports)+addedGlobals > wasm.MaxExports || m.NumFuncs()+funcs > wasm.MaxFuncs {
+		len(m.Exports)+addedGlobals > wasm.MaxExports || len(m.Segs) >= wasm.MaxSegments || m.NumFuncs()+funcs > wasm.MaxFuncs {
 		return refuse("", 0, "the module has no room for what metering adds: a few types, functions, globals and exports fewer than the limits are allowed")
 	}
 	return nil

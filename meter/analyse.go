@@ -28,6 +28,7 @@ type facts struct {
 // uses says which added functions are called.
 type uses struct {
 	grow, bulk, elements, local bool
+	segment                     bool     // an empty data segment
 	tables                      []uint32 // that grow, ascending
 }
 
@@ -35,7 +36,7 @@ type uses struct {
 func analyse(m *wasm.Module, library bool) (*analysis, error) {
 	a := &analysis{fns: make([]facts, len(m.Code)), refs: m.Referenced()}
 	c := wasm.NewChecker(m)
-	g := gatherer{uses: &a.uses, refs: a.refs}
+	g := gatherer{uses: &a.uses, refs: a.refs, segs: m.Segs}
 	for i := range m.Code {
 		c.Begin(i)
 		g.begin(&a.fns[i])
@@ -60,6 +61,7 @@ func analyse(m *wasm.Module, library bool) (*analysis, error) {
 type gatherer struct {
 	uses  *uses
 	refs  map[uint32]bool
+	segs  []wasm.Segment
 	f     *facts
 	loops []loop // open blocks
 }
@@ -119,6 +121,9 @@ func (g *gatherer) step(v *wasm.Instr, live bool) {
 	case wasm.OpMemoryFill, wasm.OpMemoryCopy, wasm.OpMemoryInit:
 		g.uses.bulk = true
 		g.called()
+		g.segment(v)
+	case wasm.OpDataDrop:
+		g.segment(v)
 	case wasm.OpTableFill, wasm.OpTableCopy, wasm.OpTableInit:
 		g.uses.elements = true
 		g.called()
@@ -131,3 +136,9 @@ func (g *gatherer) step(v *wasm.Instr, live bool) {
 }
 
 func (g *gatherer) called() { g.loops[len(g.loops)-1].busy = true }
+
+func (g *gatherer) segment(v *wasm.Instr) {
+	if v.Op != wasm.OpMemoryFill && v.Op != wasm.OpMemoryCopy && g.segs[v.A].Expr != nil {
+		g.uses.segment = true
+	}
+}

@@ -31,6 +31,7 @@ const (
 	editCall                       // call of function value
 	editIndirect                   // call_indirect
 	editRef                        // ref.func of function value
+	editSegment                    // memory.init or data.drop of an active data segment: the opcode, and the segment to name
 	editGrow                       // memory.grow
 	editTableGrow                  // table.grow of table value
 	editBulk                       // before a bulk operation on bytes, whose length is on the stack
@@ -80,13 +81,14 @@ type plan struct {
 	counts  []counted  // of editCounted
 	refunds []refund   // of editRefund
 	unrolls []unrolled // of editLoop
-	spare   int        // bytes of source that may still be written again, in all functions
-	inner   int        // the frame of the inner loop that stands open, or -1
+	segs    []wasm.Segment
+	spare   int // bytes of source that may still be written again, in all functions
+	inner   int // the frame of the inner loop that stands open, or -1
 }
 
 // function plans defined function i, in the order of its code.
 func (p *plan) function(m *wasm.Module, i int, facts *facts) error {
-	*p = plan{edits: p.edits[:0], frames: p.frames[:0], labels: p.labels[:0], counts: p.counts[:0], refunds: p.refunds[:0], unrolls: p.unrolls[:0], inner: -1, spare: p.spare}
+	*p = plan{edits: p.edits[:0], frames: p.frames[:0], labels: p.labels[:0], counts: p.counts[:0], refunds: p.refunds[:0], unrolls: p.unrolls[:0], inner: -1, spare: p.spare, segs: m.Segs}
 	p.frames = append(p.frames, frame{op: wasm.OpCall, live: true, values: len(m.Types[m.Funcs[i]].Results) > 0})
 	p.begin(m.Code[i].Offset, true)
 	p.charge(costEntry)
@@ -187,10 +189,23 @@ func (p *plan) replace(v *wasm.Instr) {
 		p.instead(v, editGrow, 0)
 	case wasm.OpTableGrow:
 		p.instead(v, editTableGrow, v.A)
-	case wasm.OpMemoryFill, wasm.OpMemoryCopy, wasm.OpMemoryInit:
+	case wasm.OpMemoryInit:
+		p.before(v, editBulk)
+		p.segment(v)
+	case wasm.OpDataDrop:
+		p.segment(v)
+	case wasm.OpMemoryFill, wasm.OpMemoryCopy:
 		p.before(v, editBulk)
 	case wasm.OpTableFill, wasm.OpTableCopy, wasm.OpTableInit:
 		p.before(v, editElements)
+	}
+}
+
+// segment names another data segment than an active one, which is empty once the
+// module has started; not every engine knows.
+func (p *plan) segment(v *wasm.Instr) {
+	if p.segs[v.A].Expr != nil {
+		p.edits = append(p.edits, edit{v.Start, v.End, editSegment, uint64(v.Op)<<32 | uint64(len(p.segs))})
 	}
 }
 

@@ -2,9 +2,11 @@ package meter
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/countersign/countersign/internal/wasm"
 	"github.com/countersign/countersign/payloads"
@@ -27,6 +29,8 @@ func FuzzRewrite(f *testing.F) {
 		f.Add(assemble(f, string(src)))
 	}
 	f.Fuzz(func(t *testing.T, source []byte) {
+		late := time.AfterFunc(time.Minute, func() { panic(fmt.Sprintf("still busy after a minute with %x", source)) })
+		defer late.Stop()
 		out, _, err := Rewrite(source, nil)
 		if err != nil {
 			var e *Error

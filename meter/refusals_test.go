@@ -108,6 +108,7 @@ func TestRefusals(t *testing.T) {
 		{notABI, "import of another type", `import "wasi_snapshot_preview1"."proc_exit" has type (i64) → (), the ABI's is (i32) → ()`, imported(preview1, "proc_exit", "(func (param i64))")},
 		{reservedNames, "refill", `import "countersign"."refill" is reserved for metering`, imported("countersign", "refill", "(func (param i64) (result i64))")},
 		{reservedNames, "reserved export", `export "countersign_x": names that start with countersign_ are reserved`, within(`(global (export "countersign_x") i32 (i32.const 0))`, "")},
+		{externElems, "externref segment", "not accepted: passive element segments of externref, about which engines disagree, at offset 0x", within("(table 1 externref) (elem externref (ref.null extern))", "")},
 		{notCommand, "no _start", "the module exports no function _start", `(module ` + memory + `)`},
 		{notCommand, "_start is a global", "the module exports no function _start", `(module ` + memory + `(global (export "_start") i32 (i32.const 0)))`},
 		{notCommand, "_start with a result", "_start has type () → (i32)", `(module ` + memory + `(func (export "_start") (result i32) (i32.const 0)))`},

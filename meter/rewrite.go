@@ -53,22 +53,22 @@ func (f *function) canonical(l lane) {
 	}
 	x := f.scratch[slot] - 1
 	switch l {
-	case f32, f64:
+	case f32, f64: // not x >= x: one jump, where x != x takes engines two
 		f.code = appendIndex(appendIndex(f.code, opLocalTee, x), opLocalGet, x)
-		f.code = append(f.code, notEqual[l], opIf, noType)
+		f.code = append(f.code, isNumber[l], opI32Eqz, opIf, noType)
 		f.code = append(f.code, canonicalNaN[l]...)
 		f.code = append(appendIndex(f.code, opLocalSet, x), opEnd)
 		f.code = appendIndex(f.code, opLocalGet, x)
 	default: // bitselect(x, NaN, x == x)
 		f.code = append(appendIndex(f.code, opLocalTee, x), canonicalNaN[l]...)
 		f.code = appendIndex(appendIndex(f.code, opLocalGet, x), opLocalGet, x)
-		f.code = append(f.code, opVector, notEqual[l], opVector, vectorBitselect)
+		f.code = append(f.code, opVector, isNumber[l], opVector, vectorBitselect)
 	}
 }
 
 // What canonical writes, by lane.
 var (
-	notEqual     = [lanes]byte{f32: 0x5c, f64: 0x62, f32x4: 0x41, f64x2: 0x47} // of vectors: equal
+	isNumber     = [lanes]byte{f32: 0x60, f64: 0x66, f32x4: 0x41, f64x2: 0x47} // ge; of vectors eq
 	canonicalNaN = [lanes][]byte{
 		f32:   {byte(wasm.OpF32Const), 0, 0, 0xc0, 0x7f},
 		f64:   {byte(wasm.OpF64Const), 0, 0, 0, 0, 0, 0, 0xf8, 0x7f},
@@ -106,6 +106,12 @@ func (f *function) edit(e *edit) {
 		f.ret(e)
 	case editExit:
 		f.exit()
+	case editSegment:
+		op := wasm.Op(e.value >> 32)
+		f.code = appendIndex(append(f.code, opMisc), byte(op), uint32(e.value))
+		if op == wasm.OpMemoryInit {
+			f.code = append(f.code, 0) // the memory
+		}
 	case editRef:
 		f.code = appendIndex(f.code, opRefFunc, f.index(uint32(e.value)))
 	default:

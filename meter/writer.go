@@ -39,6 +39,9 @@ func newWriter(m *wasm.Module, a *analysis, opt *Options) *writer {
 	for _, im := range m.Imports {
 		w.report.Imports = append(w.report.Imports, im.Module+"."+im.Name)
 	}
+	if m.Memory != nil && m.Memory.Max >= 0 {
+		w.pages = uint32(min(int64(w.pages), m.Memory.Max))
+	}
 	w.nans.m = m
 	w.place()
 	return w
@@ -117,7 +120,7 @@ func (c *cursor) to(end int, bare bool) {
 		if e.kind == editCounted {
 			c.countedLoop(e)
 		}
-		if !bare || e.kind == editRef {
+		if !bare || e.kind == editRef || e.kind == editSegment {
 			c.edit(e)
 			c.at = e.end
 		}
@@ -197,6 +200,9 @@ func (w *writer) declare() {
 		out.Globals[i].Init = w.constant(m.Globals[i].Init)
 	}
 	w.exports()
+	if w.a.uses.segment {
+		out.Segs = append(slices.Clone(m.Segs), wasm.Segment{})
+	}
 	out.Start = nil
 	if m.Start != nil && w.library {
 		start := w.index(*m.Start)

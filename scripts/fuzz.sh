@@ -4,6 +4,6 @@ set -euo pipefail
 grep -rlE '^func Fuzz' --include='*_test.go' . | sort | while read -r file; do
   grep -oE '^func Fuzz[A-Za-z0-9_]+' "$file" | sed 's/^func //' | while read -r target; do
     echo "== $(dirname "$file") $target"
-    go test "$(dirname "$file")" -run '^$' -fuzz "^$target\$" -fuzztime "$1"
+    go test "$(dirname "$file")" -run '^$' -fuzz "^$target\$" -fuzztime "$1" -fuzzminimizetime 100x
   done
 done

@@ -18,7 +18,7 @@ await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
 const browser = await chromium.launch({
   executablePath: "/usr/bin/chromium",
   args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    `--js-flags=--no-liftoff --no-wasm-lazy-compilation ${process.env.JS_FLAGS ?? ""}`],
+    "--js-flags=--no-liftoff --no-wasm-lazy-compilation"],
 });
 const page = await browser.newPage();
 await page.goto(`http://127.0.0.1:${server.address().port}/`);

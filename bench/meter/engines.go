@@ -3,10 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
-	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"time"
 
@@ -40,42 +37,7 @@ func plainWazero(module []byte) (float64, string, error) {
 	}
 	start := time.Now()
 	_, err = m.ExportedFunction("_start").Call(ctx)
-	return time.Since(start).Seconds(), out.String(), err
-}
-
-// plainNode runs a module, metered or not, on V8's optimising compiler: a
-// kernel is one long call, which V8 would leave in its baseline compiler.
-func plainNode(module []byte) (float64, string, error) {
-	file, err := os.CreateTemp("", "*.wasm")
-	if err != nil {
-		return 0, "", err
-	}
-	defer os.Remove(file.Name())
-	if _, err := file.Write(module); err != nil {
-		return 0, "", err
-	}
-	if err := file.Close(); err != nil {
-		return 0, "", err
-	}
-	script, err := filepath.Abs("run.mjs")
-	if err != nil {
-		return 0, "", err
-	}
-	var stderr bytes.Buffer
-	cmd := exec.Command("node", "--no-liftoff", script, file.Name(), fmt.Sprint(slice))
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		return 0, "", fmt.Errorf("node: %w\n%s", err, stderr.Bytes())
-	}
-	var answer struct {
-		Seconds float64
-		Output  string
-	}
-	if err := json.Unmarshal(out, &answer); err != nil {
-		return 0, "", err
-	}
-	return answer.Seconds, answer.Output, nil
+	return since(start), out.String(), err
 }
 
 // wasmtime runs a module on wasmtime, with its own fuel or epochs, or neither.
@@ -121,7 +83,7 @@ func wasmtime(mode string) runner {
 		if _, err := instance.GetFunc(store, "_start").Call(store); err != nil {
 			return 0, "", err
 		}
-		seconds := time.Since(begin).Seconds()
+		seconds := since(begin)
 		text, err := os.ReadFile(out)
 		return seconds, string(text), err
 	}

@@ -109,8 +109,8 @@ func runnable(m wazero.CompiledModule, pages uint32) error {
 	case start == nil || len(start.ParamTypes())+len(start.ResultTypes()) > 0:
 		return errors.New("the module exports no function _start of type () -> ()")
 	}
-	if most, declared := mem.Max(); !declared || pages != 0 && most != pages {
-		return fmt.Errorf("the module's memory maximum is not the %d pages of its limits", pages)
+	if most, declared := mem.Max(); !declared || pages != 0 && most > pages {
+		return fmt.Errorf("the module's memory has no maximum, or one over the %d pages of its limits", pages)
 	}
 	return nil
 }
