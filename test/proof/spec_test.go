@@ -205,11 +205,7 @@ func rewrite(source []byte) ([]byte, *wasm.Module, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	opt := &meter.Options{Library: true, MemoryPages: wasm.MaxPages}
-	if m.Memory != nil && m.Memory.Max > 0 {
-		opt.MemoryPages = uint32(m.Memory.Max)
-	}
-	out, _, err := meter.Rewrite(source, opt)
+	out, _, err := meter.Rewrite(source, &meter.Options{Library: true, MemoryPages: wasm.MaxPages})
 	return out, m, err
 }
 
