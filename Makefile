@@ -6,7 +6,7 @@ GO      ?= go
 WEB     := webworker
 STAMP   := $(WEB)/node_modules/.package-lock.json
 
-.PHONY: demo test check check-arm build web payloads bench bench-meter bench-costs e2e unit race fuzz clean
+.PHONY: demo test check check-arm build web payloads bench bench-meter bench-costs e2e unit race fuzz fuzz-modules corpus clean
 
 demo: build ## ONCE=1 ends after the verification
 	ONCE=$(ONCE) PORT=$(PORT) scripts/demo.sh
@@ -63,13 +63,20 @@ bench-costs: ## what single instructions cost in time
 fuzz: ## FUZZTIME=30s for each target
 	scripts/fuzz.sh $(or $(FUZZTIME),30s)
 
+fuzz-modules: need-test ## N=2000 random modules, FIRST=101 the first seed
+	$(GO) test ./test/proof -run TestRandomModules -v -timeout 0 -args -first $(or $(FIRST),101) -seeds $(or $(N),2000)
+
+corpus: ## other people's modules, fetched with npm; writes docs/meter-corpus.md
+	cd bench/corpus && ./fetch.sh $(or $(CORPUS),$${TMPDIR:-/tmp}/countersign-corpus) && \
+		$(GO) run . -dir $(or $(CORPUS),$${TMPDIR:-/tmp}/countersign-corpus) -o ../../docs/meter-corpus.md
+
 $(STAMP): $(WEB)/package-lock.json
 	cd $(WEB) && npm ci --no-audit --no-fund
 	@touch $@
 
 .PHONY: need-test need-browser need-wasm need-arm generate web-test
 need-test:
-	@scripts/need.sh minisign=minisign wabt=wat2wasm
+	@scripts/need.sh minisign=minisign wabt=wat2wasm binaryen=wasm-opt
 need-arm:
 	@scripts/need.sh qemu-user=qemu-aarch64
 need-browser:

@@ -34,8 +34,8 @@ var layers = []struct {
 		[]string{"internal/fleet"}},
 	{"commands are flags and wiring", false,
 		[]string{"cmd/signer", "cmd/hub", "cmd/verifysim"}},
-	{"whole-system tests run the commands and import nothing", false,
-		[]string{"test/journey"}},
+	{"whole-system tests are no part of the product, and nothing imports them", false,
+		[]string{"test/journey", "test/proof"}},
 }
 
 // only says which packages alone may import something, and why.

@@ -140,7 +140,7 @@ func TestRefusals(t *testing.T) {
 			l.Order, l.Release = s.orderID, s.relID
 		}},
 		"module too large a memory": {wire.CodeModuleInvalid, func(t *testing.T, s *scene, l *wire.Lease) {
-			s.rel.Limits.MemoryPages++
+			s.rel.Limits.MemoryPages--
 			s.publishAll(t)
 			l.Order, l.Release = s.orderID, s.relID
 		}},
