@@ -43,7 +43,7 @@ func TestInspectFunction(t *testing.T) {
 	if got.Name != "f" || got.Index != 0 || got.Checks != 2 || got.Loops != 1 || got.Stack == 0 || got.NaNs != 1 || got.Bulk != 1 || got.Metered <= got.Source {
 		t.Errorf("got %+v", got)
 	}
-	if got.Entry != 1+16+3+8 && got.Entry != 1+16 { // with what follows the loop, or without
+	if got.Entry != 1+32+6+8 { // with what follows the loop
 		t.Errorf("the first block costs %d", got.Entry)
 	}
 	if got.Most < 16 {
