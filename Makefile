@@ -6,7 +6,7 @@ GO      ?= go
 WEB     := webworker
 STAMP   := $(WEB)/node_modules/.package-lock.json
 
-.PHONY: demo test check check-arm build web payloads bench bench-meter bench-costs e2e unit race fuzz fuzz-modules corpus clean
+.PHONY: demo test check check-arm build web payloads bench bench-meter bench-costs bench-stack e2e unit race fuzz fuzz-modules corpus clean
 
 demo: build ## ONCE=1 ends after the verification
 	ONCE=$(ONCE) PORT=$(PORT) scripts/demo.sh
@@ -56,6 +56,9 @@ bench:
 
 bench-meter: ## what metering costs, beside wasmtime; ROUNDS=7 runs of each
 	cd bench/meter && $(GO) run . -rounds $(or $(ROUNDS),7)
+
+bench-stack: build need-test ## how deep calls nest in node, Chromium and Firefox
+	node bench/meter/stack/stack.mjs bin/signer
 
 bench-costs: ## what single instructions cost in time
 	cd bench/meter && $(GO) run ./costs

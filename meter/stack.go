@@ -10,9 +10,9 @@ import (
 // that no engine exceeds: docs/spec/meter.md, "Call stack".
 const (
 	// stackLimit is what all counted frames together may weigh.
-	stackLimit = 320 << 10
+	stackLimit = 224 << 10
 	// freeStack is what a chain of calls may weigh that is not counted.
-	freeStack = 32 << 10
+	freeStack = 16 << 10
 )
 
 // weigh decides which functions pay for the call stack, and how much: those in

@@ -118,7 +118,7 @@ func (w *witness) outside() error {
 	if n < 0 || !m.Globals[n].Mutable || !m.Globals[n+1].Mutable || !bytes.Equal(m.Globals[n].Init, []byte{0x42, 0, 0x0b}) {
 		return fmt.Errorf("the last globals are not the counters")
 	}
-	if init := m.Globals[n+1].Init; m.Globals[n+1].Type != wasm.I32 || constant(init) != 320<<10 {
+	if init := m.Globals[n+1].Init; m.Globals[n+1].Type != wasm.I32 || constant(init) != 224<<10 {
 		return fmt.Errorf("the stack is not what it has to be: %x", init)
 	}
 	w.fuel = uint32(n)

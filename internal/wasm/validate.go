@@ -46,19 +46,25 @@ func (c *Checker) Begin(i int) {
 
 // Weight is what a call of the function takes from the call stack, in bytes that
 // no engine's frame exceeds: 64, and 8 for every parameter, local and operand at
-// the deepest, 16 for vectors.
+// the deepest, 16 for vectors; parameters once more, for the caller that passes
+// them.
 func (c *Checker) Weight() uint32 {
-	w, slot := uint32(64), uint32(8)
-	for _, t := range c.locals {
-		w += slot
-		if t == V128 {
-			w += slot
-		}
-	}
+	slot := uint32(8)
+	w := 64 + weight(c.locals) + weight(c.locals[:len(c.m.Types[c.m.Funcs[c.fn]].Params)])
 	if c.vectors {
 		slot = 16
 	}
 	return w + slot*uint32(c.max)
+}
+
+func weight(types []ValType) (w uint32) {
+	for _, t := range types {
+		w += 8
+		if t == V128 {
+			w += 8
+		}
+	}
+	return w
 }
 
 // Reachable reports whether the next instruction can be reached.
