@@ -15,10 +15,8 @@ type counted struct {
 	off   int64 // what is compared is the local at the start of a turn, and off
 	step  int64
 	until operand // what it is compared with
-	back  int     // where the branch back stands
 	end   int     // where the loop's end stands
 	size  int     // of its body, in instructions
-	times int     // that its body is written in a row
 }
 
 // operand is a constant, or a local that the loop does not change plus one.
@@ -84,12 +82,12 @@ func count(in wasm.Instrs, data []byte) (c counted, ok bool) {
 			if v.A != 0 {
 				return c, false
 			}
-			cond, back := r.pop(), v.Start
+			cond := r.pop()
 			if !in.Next(&v) || v.Op != wasm.OpEnd || len(r.stack) > 0 {
 				return c, false
 			}
 			if c, ok = r.counted(cond); ok {
-				c.back, c.end, c.size, c.times = back, v.Start, size, copies(size)
+				c.end, c.size = v.Start, size
 			}
 			return c, ok
 		}

@@ -270,11 +270,8 @@ const addedBlocks = 3
 func (p *plan) loop(in *wasm.Instrs, data []byte, v *wasm.Instr, inner bool) {
 	f := frame{op: wasm.OpLoop, values: len(v.Type.Params) > 0}
 	if p.live() && inner {
-		if c, ok := count(*in, data); ok && p.take(c.size*c.times) {
+		if c, ok := count(*in, data); ok && p.take(c.size) {
 			f.counted = true
-			if len(v.Type.Results) > 0 {
-				c.times = 1
-			}
 			p.counts = append(p.counts, c)
 			p.before(v, editCounted)
 			p.edits[len(p.edits)-1].value = uint64(len(p.counts) - 1)

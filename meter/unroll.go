@@ -19,8 +19,8 @@ const spareCode = 8 << 10
 
 // Bodies up to so many instructions are written so many times.
 const (
-	twice = 64
-	often = 36
+	twice = 100
+	often = 48
 )
 
 // unroll reads the body of an inner loop, of which the instruction has just been

@@ -174,12 +174,6 @@ func (c *cursor) countedLoop(e *edit) {
 	c.code = append(c.code, c.m.Data[e.at+1:c.edits[0].at]...) // the loop's block type
 	c.payCounted()
 	bare := *c
-	bare.to(c.edits[0].at, true)
-	for range n.times - 1 {
-		turn := bare
-		turn.to(n.back, true)
-		c.code = append(c.code, opI32Eqz, opBrIf, 1)
-	}
 	bare.to(n.end, true)
 	c.code = append(c.code, opEnd, opElse)
 }
