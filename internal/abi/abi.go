@@ -62,9 +62,19 @@ func build() []Func {
 		}
 		all = append(all, Func{WASI, w.name, wasm.FuncType{Params: values(w.params), Results: values(results)}})
 	}
-	return append(all,
-		Func{Countersign, Refill, wasm.FuncType{Params: values("I"), Results: values("I")}},
-		Func{Countersign, "progress", wasm.FuncType{Params: values("iii")}})
+	for _, c := range own {
+		all = append(all, Func{Countersign, c.name, wasm.FuncType{Params: values(c.params), Results: values(c.results)}})
+	}
+	return all
+}
+
+// own has the types of Countersign's own functions.
+var own = []struct{ name, params, results string }{
+	{Refill, "I", "I"},
+	{"progress", "iii", ""},
+	{"restore", "ii", "i"},
+	{"checkpoint", "ii", ""},
+	{"segment_due", "", "i"},
 }
 
 func values(letters string) []wasm.ValType {
