@@ -30,6 +30,7 @@ type host struct {
 	outputMax uint32
 	log       []byte
 	calls     uint64 // of the clock
+	slept     uint64 // by poll_oneoff, ns
 	random    generator
 	progress  func(permille int, text string)
 
@@ -43,6 +44,8 @@ const (
 	maxIovs = 1024
 	epoch   = 1_700_000_000_000_000_000 // the virtual clock's first answer, ns
 	tick    = 1000
+
+	maxClock = 3 // clocks have the ids 0 to 3, and one time
 )
 
 func newHost(input []byte, args []string, seed [32]byte, outputBytes uint32) *host {
