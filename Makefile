@@ -17,7 +17,7 @@ build:
 test: unit race web-test e2e
 
 # Unit tests, shared vectors, command tests on the real mains.
-unit: need-test
+unit: need-test need-wasm
 	$(GO) test ./...
 
 # Packages meter, keys, policy and release start no goroutine.
@@ -89,7 +89,8 @@ need-arm:
 need-browser:
 	@scripts/need.sh chromium=chromium fonts-dejavu-core=/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf
 need-wasm:
-	@scripts/need.sh clang-16=clang-16 lld-16=wasm-ld-16 wasi-libc=/usr/include/wasm32-wasi/stdio.h libclang-rt-16-dev-wasm32=/usr/lib/llvm-16/lib/clang/16/lib/wasi/libclang_rt.builtins-wasm32.a
+	@scripts/need.sh clang-16=clang-16 lld-16=wasm-ld-16 wasi-libc=/usr/include/wasm32-wasi/stdio.h libclang-rt-16-dev-wasm32=/usr/lib/llvm-16/lib/clang/16/lib/wasi/libclang_rt.builtins-wasm32.a \
+		rustc=/usr/bin/rustc libstd-rust-dev-wasm32=/usr/lib/rustlib/wasm32-wasi
 
 clean:
 	rm -rf bin demo-data $(WEB)/node_modules
