@@ -17,7 +17,7 @@ build:
 test: unit race web-test e2e
 
 # Unit tests, shared vectors, command tests on the real mains.
-unit: need-test need-wasm
+unit: need-test need-wasm $(STAMP)
 	$(GO) test ./...
 
 # Packages meter, keys, policy and release start no goroutine.
