@@ -1,29 +1,35 @@
 package toolchain
 
 import (
-	"bytes"
 	"encoding/json"
 	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"testing"
 
+	"github.com/countersign/countersign/internal/canon"
 	"github.com/countersign/countersign/internal/sandbox"
 )
 
-type plan struct {
-	Module      []byte     `json:"module"`
-	Cases       []planCase `json:"cases"`
-	Fuel        uint64     `json:"fuel"`
-	OutputBytes uint32     `json:"outputBytes"`
+// nodeRun is a run of testdata/node.ts.
+type nodeRun struct {
+	Args        []string       `json:"args"`
+	Input       []byte         `json:"input"`
+	Seed        []byte         `json:"seed"`
+	Fuel        uint64         `json:"fuel"`
+	SegmentFuel uint64         `json:"segmentFuel"`
+	OutputBytes uint32         `json:"outputBytes"`
+	From        nodeCheckpoint `json:"from"`
 }
 
-type planCase struct {
-	Args  []string `json:"args"`
-	Input []byte   `json:"input"`
-	Seed  []byte   `json:"seed"`
+type nodeCheckpoint struct {
+	Fuel   uint64 `json:"fuel"`
+	Links  []byte `json:"links"`
+	State  []byte `json:"state"`
+	Output []byte `json:"output"`
 }
 
 // voted is what of an outcome hosts must agree on.
@@ -32,52 +38,51 @@ type voted struct {
 	Code   uint32
 	Fuel   uint64
 	Output []byte
+	Links  []byte
 }
 
-// TestHosts runs every program with every argument on both hosts: wazero's, and
-// the browser's on V8. They agree on end, code, output and fuel.
-func TestHosts(t *testing.T) {
-	engine, err := sandbox.New(t.Context(), nil)
+func votedOf(o sandbox.Outcome) voted {
+	return voted{o.End, o.Code, o.Fuel, append([]byte{}, o.Output...), join(o.Links)}
+}
+
+func join(links []canon.Digest) []byte {
+	all := []byte{}
+	for _, l := range links {
+		all = append(all, l[:]...)
+	}
+	return all
+}
+
+// onNode runs tasks of one module on the browser's host, under V8.
+func onNode(t *testing.T, module []byte, tasks []sandbox.Task) (all []voted) {
+	t.Helper()
+	plan := struct {
+		Module []byte    `json:"module"`
+		Runs   []nodeRun `json:"runs"`
+	}{Module: module}
+	for _, task := range tasks {
+		r := nodeRun{task.Args, task.Input, task.Seed[:], task.Limits.Fuel, task.Limits.SegmentFuel, task.Limits.OutputBytes, nodeCheckpoint{}}
+		if r.Args == nil {
+			r.Args = []string{}
+		}
+		r.From = nodeCheckpoint{Links: []byte{}, State: []byte{}, Output: []byte{}}
+		if c := task.From; c != nil {
+			r.From = nodeCheckpoint{c.Fuel, join(c.Links), c.State, append([]byte{}, c.Output...)}
+		}
+		plan.Runs = append(plan.Runs, r)
+	}
+	data, err := json.Marshal(plan)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer engine.Close(t.Context())
-	runner := filepath.Join(t.TempDir(), "node.mjs")
+	dir := t.TempDir()
+	file, runner := filepath.Join(dir, "plan.json"), filepath.Join(dir, "node.mjs")
+	if err := os.WriteFile(file, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	const esbuild = "../../webworker/node_modules/.bin/esbuild"
 	if err := run("", nil, esbuild, "testdata/node.ts", "--bundle", "--platform=node", "--format=esm", "--log-level=warning", "--outfile="+runner); err != nil {
 		t.Fatalf("bundling the browser's host (npm ci in webworker installs what it needs): %v", err)
-	}
-	for lang, all := range cases {
-		t.Run(lang, func(t *testing.T) {
-			p := plan{Module: metered(t, lang), Fuel: 1 << 34, OutputBytes: 1 << 16}
-			seed := bytes.Repeat([]byte{7}, 32)
-			for _, arg := range slices.Sorted(maps.Keys(all)) {
-				p.Cases = append(p.Cases, planCase{[]string{arg, "two"}, input, seed})
-			}
-			theirs := onNode(t, runner, p)
-			for i, c := range p.Cases {
-				o := outcome(t, engine, sandbox.Task{Module: p.Module, Input: c.Input, Args: c.Args, Seed: [32]byte(c.Seed),
-					Limits: sandbox.Limits{Fuel: p.Fuel, SegmentFuel: p.Fuel, MemoryPages: pages, OutputBytes: p.OutputBytes}})
-				ours, theirs := voted{o.End, o.Code, o.Fuel, o.Output}, theirs[i]
-				if ours.End != theirs.End || ours.Code != theirs.Code || ours.Fuel != theirs.Fuel || !bytes.Equal(ours.Output, theirs.Output) {
-					t.Errorf("%s: %s with code %d, %d fuel, %.100q on wazero; %s, %d, %d, %.100q in the browser's host", c.Args[0],
-						ours.End, ours.Code, ours.Fuel, ours.Output, theirs.End, theirs.Code, theirs.Fuel, theirs.Output)
-				}
-			}
-			t.Logf("%d runs agree", len(theirs))
-		})
-	}
-}
-
-func onNode(t *testing.T, runner string, p plan) (all []voted) {
-	t.Helper()
-	data, err := json.Marshal(p)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(t.TempDir(), "plan.json")
-	if err := os.WriteFile(file, data, 0o600); err != nil {
-		t.Fatal(err)
 	}
 	c := exec.Command("node", runner, file)
 	c.Stderr = os.Stderr
@@ -85,8 +90,44 @@ func onNode(t *testing.T, runner string, p plan) (all []voted) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := json.Unmarshal(out, &all); err != nil || len(all) != len(p.Cases) {
-		t.Fatalf("%d outcomes for %d cases: %v", len(all), len(p.Cases), err)
+	if err := json.Unmarshal(out, &all); err != nil || len(all) != len(tasks) {
+		t.Fatalf("%d outcomes of %d runs: %v", len(all), len(tasks), err)
 	}
 	return all
+}
+
+// sameOnNode runs the tasks on the browser's host and compares with how they
+// ended here.
+func sameOnNode(t *testing.T, module []byte, tasks []sandbox.Task, here []voted) {
+	t.Helper()
+	for i, there := range onNode(t, module, tasks) {
+		if !reflect.DeepEqual(there, here[i]) {
+			t.Errorf("run %d, %q, in the browser's host: %s with code %d, %d fuel, %d segments, %.100q; here: %s, %d, %d, %d, %.100q", i, tasks[i].Args,
+				there.End, there.Code, there.Fuel, len(there.Links)/32, there.Output, here[i].End, here[i].Code, here[i].Fuel, len(here[i].Links)/32, here[i].Output)
+		}
+	}
+	t.Logf("%d runs on both hosts", len(tasks))
+}
+
+// TestHosts runs every program with every argument on both hosts: wazero's, and
+// the browser's on V8. They agree on end, code, output, fuel and transcript.
+func TestHosts(t *testing.T) {
+	engine, err := sandbox.New(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer engine.Close(t.Context())
+	for lang, all := range cases {
+		t.Run(lang, func(t *testing.T) {
+			module := metered(t, lang)
+			var tasks []sandbox.Task
+			var here []voted
+			for _, arg := range slices.Sorted(maps.Keys(all)) {
+				task := sandbox.Task{Module: module, Input: input, Args: []string{arg, "two"}, Seed: [32]byte{7},
+					Limits: sandbox.Limits{Fuel: 1 << 34, SegmentFuel: 1 << 34, MemoryPages: pages, OutputBytes: 1 << 16}}
+				tasks, here = append(tasks, task), append(here, votedOf(outcome(t, engine, task)))
+			}
+			sameOnNode(t, module, tasks, here)
+		})
+	}
 }
