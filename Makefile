@@ -34,7 +34,7 @@ web-test: $(STAMP)
 	cd $(WEB) && npm test
 
 # Real Chromium against the real hub and signer.
-e2e: build need-browser $(STAMP)
+e2e: build need-browser need-wasm $(STAMP)
 	cd $(WEB) && npm run e2e
 
 # What must hold beside the tests: form, lint, generated files.
