@@ -41,6 +41,7 @@ var cases = map[string]map[string]struct {
 		"clocks": {output: "^1700000000, later 1, steps of 1000 ns\n$"},
 		"sleep":  {output: "^slept 0, 10001000 ns\npoll 1, readable 1\n$"},
 		"random": {output: "^0 [0-9a-f]{16}\n$"},
+		"polls":  {output: "^[0-9]{4,5} answered, [0-9a-f]{16}\n$"}, // compared by TestHosts
 		"args":   {output: "^countersign 3 two 1\n$"},
 		"exit":   {code: 7},
 		"panic":  {end: sandbox.Trap, detail: "unreachable"}, // abort
