@@ -4,9 +4,11 @@
 package toolchain
 
 import (
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -139,7 +141,7 @@ func TestImports(t *testing.T) {
 				t.Errorf("the program in %s does not link %s", lang, name)
 			}
 		}
-		t.Logf("%s: %d imports", lang, len(m.Imports))
+		t.Logf("%s: %d imports: %s", lang, len(m.Imports), strings.Join(slices.Sorted(maps.Keys(linked)), " "))
 	}
 	t.Logf("%d functions in all", len(all))
 }
