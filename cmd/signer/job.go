@@ -45,29 +45,38 @@ func fillFlags(c *cobra.Command, job map[string]any) error {
 			users[u.Name()] = u
 		}
 	}
-	own := map[string]any{}
+	values, own := map[string]any{}, map[string]any{}
 	for _, key := range slices.Sorted(maps.Keys(job)) {
 		section, isTable := job[key].(map[string]any)
 		switch {
-		case !isTable && !anyHas(users, key):
+		case isTable:
+			if err := checkSection(users[key], key, section); err != nil {
+				return err
+			}
+			if key == c.Name() {
+				own = section
+			}
+		case !anyHas(users, key):
 			return fmt.Errorf("%s: no command has a flag of that name", key)
-		case !isTable:
-			if _, set := own[key]; !set && jobFlag(c, key) != nil {
-				own[key] = job[key]
-			}
-		case users[key] == nil:
-			return fmt.Errorf("[%s]: there is no such command that takes a job file", key)
-		}
-		for name := range section {
-			if jobFlag(users[key], name) == nil {
-				return fmt.Errorf("[%s] %s: signer %s has no such flag", key, name, key)
-			}
-		}
-		if key == c.Name() {
-			maps.Copy(own, section)
+		case jobFlag(c, key) != nil:
+			values[key] = job[key]
 		}
 	}
-	return setFlags(c, own)
+	maps.Copy(values, own)
+	return setFlags(c, values)
+}
+
+// checkSection makes sure that a section is for a command, and has flags of it.
+func checkSection(user *cobra.Command, name string, section map[string]any) error {
+	if user == nil {
+		return fmt.Errorf("[%s]: there is no such command that takes a job file", name)
+	}
+	for _, key := range slices.Sorted(maps.Keys(section)) {
+		if jobFlag(user, key) == nil {
+			return fmt.Errorf("[%s] %s: signer %s has no such flag", name, key, name)
+		}
+	}
+	return nil
 }
 
 func setFlags(c *cobra.Command, values map[string]any) error {
