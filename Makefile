@@ -46,7 +46,8 @@ check: $(STAMP)
 
 # Generated files: the browser bundle, the payloads' modules, the vectors.
 generate: web payloads
-	$(GO) test ./release -run TestVectors -update >/dev/null
+	$(GO) test ./release -run 'TestVectors|TestInputVectors' -update >/dev/null
+	$(GO) test ./internal/sandbox -run TestSegmentVectors -update >/dev/null
 
 web: $(STAMP)
 	cd $(WEB) && npm run build

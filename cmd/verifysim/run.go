@@ -28,7 +28,7 @@ const (
 
 type runFlags struct {
 	input, seed, release string
-	fuel                 uint64
+	fuel, segment        uint64
 	pages, seconds       uint32
 	output               uint32
 	args                 []string
@@ -56,6 +56,7 @@ Exit codes: 0 the module exited with code 0; 2 it ended otherwise; 1 it could no
 	fl.StringVarP(&f.input, "input", "i", "", "give this `file` on standard input; - passes on this command's (default: empty)")
 	fl.StringVar(&f.seed, "seed", "", "`hex` of the 32 bytes that random_get draws from (default: zeros)")
 	fl.Uint64Var(&f.fuel, "fuel", defaultFuel, "fuel limit")
+	fl.Uint64Var(&f.segment, "segment-fuel", 0, "fuel limit for a segment; segment_due says 1 from half of it on (default: none, and it never does)")
 	fl.Uint32Var(&f.pages, "memory-pages", 0, "largest memory in pages of 64 KiB, as the module declares it (default: what it declares; 256 with --build)")
 	fl.Uint32Var(&f.seconds, "seconds", 0, "time limit (default: none)")
 	fl.Uint32Var(&f.output, "output-bytes", defaultOutput, "limit on standard output")
@@ -63,7 +64,7 @@ Exit codes: 0 the module exited with code 0; 2 it ended otherwise; 1 it could no
 	fl.StringVar(&f.release, "release", "", "take all limits from this release statement `file`, and check that it is of this module (its signature is not looked at)")
 	fl.BoolVar(&f.interpreter, "interpreter", false, "use wazero's interpreter: the same outcome, slowly")
 	fl.BoolVar(&f.build, "build", false, "meter the module first, in memory, as signer build does")
-	for _, limit := range []string{"fuel", "memory-pages", "seconds", "output-bytes", "build"} {
+	for _, limit := range []string{"fuel", "segment-fuel", "memory-pages", "seconds", "output-bytes", "build"} {
 		c.MarkFlagsMutuallyExclusive("release", limit)
 	}
 	return c
@@ -118,7 +119,7 @@ func (f *runFlags) task(c *cobra.Command, path string) (task sandbox.Task, err e
 		return task, err
 	}
 	task.Args = f.args
-	task.Limits = sandbox.Limits{Fuel: f.fuel, MemoryPages: f.pages, OutputBytes: f.output}
+	task.Limits = sandbox.Limits{Fuel: f.fuel, SegmentFuel: f.segment, MemoryPages: f.pages, OutputBytes: f.output}
 	task.Deadline = time.Duration(f.seconds) * time.Second
 	switch {
 	case f.release != "":
@@ -144,7 +145,7 @@ func (f *runFlags) limitsOf(c *cobra.Command, task *sandbox.Task) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.release, err)
 	}
-	task.Limits = sandbox.Limits{Fuel: r.Limits.TaskFuel, MemoryPages: r.Limits.MemoryPages, OutputBytes: r.Limits.OutputBytes}
+	task.Limits = sandbox.Limits{Fuel: r.Limits.TaskFuel, SegmentFuel: r.Limits.SegmentFuel, MemoryPages: r.Limits.MemoryPages, OutputBytes: r.Limits.OutputBytes}
 	task.Deadline = time.Duration(r.Limits.Seconds) * time.Second
 	return r.CheckModule(task.Module)
 }
@@ -167,6 +168,8 @@ type outcomeJSON struct {
 	Fuel         uint64       `json:"fuel"`
 	Output       []byte       `json:"output"`
 	OutputSHA256 canon.Digest `json:"output_sha256"`
+	Segments     int          `json:"segments"`
+	Transcript   canon.Digest `json:"transcript"`
 	Log          []byte       `json:"log"`
 	Detail       string       `json:"detail"`
 	Milliseconds int64        `json:"milliseconds"`
@@ -174,7 +177,8 @@ type outcomeJSON struct {
 
 func (f *runFlags) print(c *cobra.Command, o sandbox.Outcome, took time.Duration) error {
 	if *f.asJSON {
-		return printJSON(c.OutOrStdout(), outcomeJSON{o.End, o.Code, o.Fuel, o.Output, canon.Sum(o.Output), o.Log, o.Detail, took.Milliseconds()})
+		return printJSON(c.OutOrStdout(), outcomeJSON{o.End, o.Code, o.Fuel, o.Output, canon.Sum(o.Output),
+			len(o.Links), o.Transcript(), o.Log, o.Detail, took.Milliseconds()})
 	}
 	if _, err := c.OutOrStdout().Write(o.Output); err != nil {
 		return fmt.Errorf("writing the module's output: %w", err)
@@ -185,7 +189,11 @@ func (f *runFlags) print(c *cobra.Command, o sandbox.Outcome, took time.Duration
 	if n := len(o.Log); n > 0 && o.Log[n-1] != '\n' {
 		fmt.Fprintln(c.ErrOrStderr())
 	}
-	fmt.Fprintf(c.ErrOrStderr(), "%s, %d bytes of output, %d fuel, %v\n", ending(o), len(o.Output), o.Fuel, took.Round(time.Millisecond))
+	segments := ""
+	if n := len(o.Links); n > 1 {
+		segments = fmt.Sprintf("%d segments, ", n)
+	}
+	fmt.Fprintf(c.ErrOrStderr(), "%s, %d bytes of output, %d fuel, %s%v\n", ending(o), len(o.Output), o.Fuel, segments, took.Round(time.Millisecond))
 	return nil
 }
 

@@ -139,7 +139,7 @@ func (f *fleet) right(ctx context.Context, line wire.ResultLine, input []byte) (
 	limits := f.stage.rel.Limits
 	o, err := f.engine.Run(ctx, sandbox.Task{SHA256: f.stage.rel.ModuleSHA256, Module: payloads.FactorModule, Input: input,
 		Seed:   sandbox.Seed(f.stage.order, line.Task),
-		Limits: sandbox.Limits{Fuel: limits.TaskFuel, MemoryPages: limits.MemoryPages, OutputBytes: limits.OutputBytes}})
+		Limits: sandbox.Limits{Fuel: limits.TaskFuel, SegmentFuel: limits.SegmentFuel, MemoryPages: limits.MemoryPages, OutputBytes: limits.OutputBytes}})
 	if err == nil && !o.End.Voted() {
 		err = fmt.Errorf("task %d: %s: %s", line.Task, o.End, o.Detail)
 	}

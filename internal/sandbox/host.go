@@ -2,6 +2,9 @@ package sandbox
 
 import (
 	"encoding/binary"
+	"fmt"
+	"math"
+	"slices"
 
 	"github.com/countersign/countersign/internal/abi"
 )
@@ -19,7 +22,7 @@ type counter interface {
 	Set(uint64)
 }
 
-// host is what a module can observe and change. It knows no engine: the shared
+// host is what a segment can observe and change. It knows no engine: the shared
 // vectors run on it as modules do.
 type host struct {
 	mem       memory
@@ -32,9 +35,14 @@ type host struct {
 	calls     uint64 // of the clock
 	random    generator
 	progress  func(permille int, text string)
+	number    uint64 // of the segment
+	state     []byte // that it began with
+	due       func() bool
 
-	end  End // set by a function that ends the run
-	code uint32
+	end   End // set by a function that ends the segment
+	code  uint32
+	saved []byte // by checkpoint
+	why   string // more of end, for people
 }
 
 const (
@@ -43,6 +51,11 @@ const (
 	maxIovs = 1024
 	epoch   = 1_700_000_000_000_000_000 // the virtual clock's first answer, ns
 	tick    = 1000
+	era     = 1_000_000_000_000 // by which it is later in each segment
+
+	maxState    = 1 << 20
+	maxSegments = 16384
+	newInstance = 1_000_000 // what a checkpoint costs beside its state
 )
 
 func newHost(input []byte, args []string, seed [32]byte, outputBytes uint32) *host {
@@ -51,6 +64,7 @@ func newHost(input []byte, args []string, seed [32]byte, outputBytes uint32) *ho
 		input:     input,
 		outputMax: outputBytes,
 		random:    newGenerator(seed),
+		due:       func() bool { return false },
 	}
 }
 
@@ -126,4 +140,37 @@ func (h *host) report(permille, at, length uint32) {
 		}
 	}
 	h.progress(int(min(permille, 1000)), string(text))
+}
+
+// restore is countersign.restore.
+func (h *host) restore(at, size uint32) uint32 {
+	n := min(size, uint32(len(h.state)))
+	if !h.inside(at, uint64(n)) {
+		return math.MaxUint32
+	}
+	h.charge(uint64(n))
+	h.put(at, h.state[:n])
+	return uint32(len(h.state))
+}
+
+// checkpoint is countersign.checkpoint.
+func (h *host) checkpoint(at, length uint32) {
+	switch {
+	case !h.inside(at, uint64(length)):
+		h.end, h.why = State, "checkpoint: the state is not inside the memory"
+	case length > maxState:
+		h.end, h.why = State, fmt.Sprintf("checkpoint: a state of %d bytes, at most %d allowed", length, maxState)
+	case h.number >= maxSegments-1:
+		h.end, h.why = State, fmt.Sprintf("checkpoint: the task has its %d segments", maxSegments)
+	default:
+		h.charge(uint64(length) + 8*newInstance)
+		h.end, h.saved = checkpointed, slices.Clone(h.view(at, length))
+	}
+}
+
+func (h *host) segmentDue() uint32 {
+	if h.due() {
+		return 1
+	}
+	return 0
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // instantiateHost makes the functions of the ABI importable. They find their
-// run in the context of the call.
+// segment in the context of the call.
 func instantiateHost(ctx context.Context, r wazero.Runtime) error {
 	builders := map[string]wazero.HostModuleBuilder{}
 	for _, f := range abi.All() {
@@ -43,14 +43,14 @@ func values(types []wasm.ValType) []api.ValueType {
 func hostFunc(f abi.Func) api.GoFunc {
 	if f.Name == abi.Refill {
 		return func(ctx context.Context, stack []uint64) {
-			stack[0] = uint64(ctx.Value(runKey{}).(*run).refill(int64(stack[0])))
+			stack[0] = uint64(ctx.Value(segmentKey{}).(*segment).refill(int64(stack[0])))
 		}
 	}
 	return func(ctx context.Context, stack []uint64) {
-		r := ctx.Value(runKey{}).(*run)
-		err := r.call(f, stack)
-		if r.end != "" {
-			panic(sys.NewExitError(0)) // the engine's way to leave a module; r.end says why
+		s := ctx.Value(segmentKey{}).(*segment)
+		err := s.call(f, stack)
+		if s.end != "" {
+			panic(sys.NewExitError(0)) // the engine's way to leave a module; s.end says why
 		}
 		if len(f.Type.Results) > 0 {
 			stack[0] = uint64(err)

@@ -4,88 +4,125 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/tetratelabs/wazero"
-	"github.com/tetratelabs/wazero/api"
-	"github.com/tetratelabs/wazero/experimental"
 
 	"github.com/countersign/countersign/internal/abi"
+	"github.com/countersign/countersign/internal/canon"
 )
 
-// hostFailed is the balance by which a module says that the engine could not
-// give it memory that it may have.
-const hostFailed = math.MinInt64
+// Checkpoint is where a task stands between two segments: all that it takes to
+// go on, here or elsewhere.
+type Checkpoint struct {
+	Fuel   uint64         // used until now
+	Links  []canon.Digest // of the transcript, one for each segment done
+	State  []byte
+	Output []byte // until now
+}
 
-// run is one module's run.
+func (c *Checkpoint) check(l *Limits) error {
+	switch {
+	case c == nil:
+		return nil
+	case len(c.Links) < 1 || len(c.Links) >= maxSegments:
+		return fmt.Errorf("its checkpoint has %d segments, 1 to %d are possible", len(c.Links), maxSegments-1)
+	case c.Fuel > l.Fuel:
+		return fmt.Errorf("its checkpoint used %d fuel, more than the limit of %d", c.Fuel, l.Fuel)
+	case len(c.State) > maxState || uint64(len(c.Output)) > uint64(l.OutputBytes):
+		return fmt.Errorf("its checkpoint has a state of %d bytes and an output of %d, more than the limits of %d and %d", len(c.State), len(c.Output), maxState, l.OutputBytes)
+	}
+	return nil
+}
+
+// run is a task's run, segment after segment.
 type run struct {
-	*host
-	*tank
+	task     *Task
 	ctx      context.Context
+	now      func() time.Time
 	deadline time.Time // zero: none
-	stop     End       // why refill granted nothing
-	why      string    // more of stop, for people
+	slice    uint64    // what slices have come to
+	at       Checkpoint
+	log      []byte
 }
 
 func newRun(ctx context.Context, task *Task, now func() time.Time) *run {
-	r := &run{
-		host: newHost(task.Input, task.Args, task.Seed, task.Limits.OutputBytes),
-		tank: newTank(task.Limits.Fuel, now, task.Pace),
-		ctx:  ctx,
-	}
+	r := &run{task: task, ctx: ctx, now: now, slice: firstSlice}
 	if task.Deadline > 0 {
 		r.deadline = now().Add(task.Deadline)
 	}
-	if task.Progress != nil {
-		r.progress = func(permille int, text string) { task.Progress(permille, text, r.usedAt(r.balance())) }
+	if from := task.From; from != nil {
+		r.at = *from
+		// What is appended must not be written behind the caller's slices.
+		r.at.Links, r.at.Output = slices.Clip(from.Links), slices.Clip(from.Output)
 	}
 	return r
 }
 
-func (r *run) balance() int64 { return int64(r.fuel.Get()) }
-
-// refill is countersign.refill. Granting 0 ends the run.
-func (r *run) refill(balance int64) int64 {
-	if r.stop != "" {
-		return 0 // a metered module does not ask again
+// finish runs the segments that are left.
+func (r *run) finish(e *Engine, code wazero.CompiledModule) (Outcome, error) {
+	for {
+		s := r.next()
+		o, err := s.start(e, code)
+		if err != nil {
+			return Outcome{}, err
+		}
+		r.slice = s.slice
+		r.log = append(r.log, s.log[:min(len(s.log), maxLog-len(r.log))]...)
+		r.at.Fuel += o.Fuel
+		if o.End != checkpointed {
+			s.saved = nil
+		}
+		if o.End == checkpointed || o.End.Voted() {
+			l := link{end: o.End, code: o.Code, fuel: o.Fuel, output: s.output[len(r.at.Output):], state: s.saved}
+			r.at.Links = append(r.at.Links, l.follow(r.at.Links))
+		}
+		r.at.Output, r.at.State = slices.Clip(s.output), s.saved
+		if o.End != checkpointed {
+			o.Fuel, o.Links, o.Output, o.Log = r.at.Fuel, r.at.Links, r.at.Output, r.log
+			return o, nil
+		}
+		if r.task.Checkpoint != nil {
+			at := r.at
+			at.Links = slices.Clip(at.Links)
+			r.task.Checkpoint(&at)
+		}
 	}
-	used := r.usedAt(balance)
-	slice, ok := r.decide(balance, used)
-	if !ok {
-		r.used = used
-		return 0
-	}
-	return r.grant(balance, slice)
 }
 
-// decide sizes the slice, or sets why there is none.
-func (r *run) decide(balance int64, used uint64) (slice uint64, ok bool) {
-	switch {
-	case balance > 0:
-		r.halt(Fault, fmt.Sprintf("it asks for fuel with %d left: it is not metered by the rules", balance))
-	case used > r.limit:
-		r.halt(Fuel, "")
-	case !r.timeUp():
-		slice = r.next(used)
-		r.timeUp() // the pace may have slept
+// next makes the next segment.
+func (r *run) next() *segment {
+	t, limits, number := r.task, r.task.Limits, uint64(len(r.at.Links))
+	limit := limits.Fuel - r.at.Fuel
+	if limits.SegmentFuel > 0 {
+		limit = min(limit, limits.SegmentFuel)
 	}
-	return slice, r.stop == ""
+	s := &segment{run: r, host: newHost(t.Input, t.Args, segmentSeed(t.Seed, number), limits.OutputBytes)}
+	s.tank = newTank(limit, r.now, r.slice)
+	if pace := t.Pace; pace != nil {
+		base := r.at.Fuel
+		s.pace = func(slice Slice) uint64 { slice.Used += base; return pace(slice) }
+	}
+	s.number, s.state, s.output = number, r.at.State, r.at.Output
+	s.due = func() bool { return limits.SegmentFuel > 0 && s.usedNow() >= half(limits.SegmentFuel) }
+	if t.Progress != nil {
+		base := r.at.Fuel
+		s.progress = func(permille int, text string) { t.Progress(permille, text, base+s.usedNow()) }
+	}
+	return s
 }
 
-func (r *run) timeUp() bool {
-	switch {
-	case r.ctx.Err() != nil:
-		r.halt(Cancelled, context.Cause(r.ctx).Error())
-	case !r.deadline.IsZero() && !r.now().Before(r.deadline):
-		r.halt(Deadline, "")
-	}
-	return r.stop != ""
-}
+// half rounds up.
+func half(n uint64) uint64 { return n - n/2 }
 
-func (r *run) halt(end End, why string) { r.stop, r.why = end, why }
+// exhausted says which fuel limit it was.
+func (r *run) exhausted(limit uint64) string {
+	if t := r.task.Limits; limit == t.SegmentFuel && limit < t.Fuel {
+		return fmt.Sprintf("the fuel limit of %d for a segment was reached, in segment %d", limit, len(r.at.Links))
+	}
+	return fmt.Sprintf("the fuel limit of %d was reached", r.task.Limits.Fuel)
+}
 
 // runnable checks that a compiled module is what this package can stop.
 func runnable(m wazero.CompiledModule, pages uint32) error {
@@ -113,93 +150,4 @@ func runnable(m wazero.CompiledModule, pages uint32) error {
 		return fmt.Errorf("the module's memory has no maximum, or one over the %d pages of its limits", pages)
 	}
 	return nil
-}
-
-type runKey struct{}
-
-// start instantiates the module and runs it.
-func (r *run) start(ctx context.Context, e *Engine, code wazero.CompiledModule) (Outcome, error) {
-	// The engine itself must not look at cancelling: refill does.
-	ctx = context.WithValue(context.WithoutCancel(ctx), runKey{}, r)
-	ctx = experimental.WithMemoryAllocator(ctx, e.opt.allocator)
-	m, err := e.runtime.InstantiateModule(ctx, code, wazero.NewModuleConfig().WithName("").WithStartFunctions())
-	if err != nil {
-		return Outcome{End: Fault, Detail: fmt.Sprintf("instantiating the module: %v", err)}, nil
-	}
-	defer m.Close(ctx)
-	fuel, ok := m.ExportedGlobal(abi.FuelGlobal).(api.MutableGlobal)
-	if !ok || fuel.Type() != api.ValueTypeI64 {
-		return Outcome{}, fmt.Errorf("%w: it exports no mutable i64 %s", ErrNotMetered, abi.FuelGlobal)
-	}
-	r.fuel, r.mem = fuel, m.Memory()
-	_, err = m.ExportedFunction("_start").Call(ctx)
-	o := r.outcome(err)
-	if stack := m.ExportedGlobal(abi.StackGlobal); o.End == Trap && stack != nil && int32(stack.Get()) < 0 {
-		o.Detail = "call stack exhausted"
-	}
-	return o, nil
-}
-
-// outcome says how the run ended, given what the engine says.
-func (r *run) outcome(err error) Outcome {
-	o := Outcome{Output: r.output, Log: r.log, Fuel: r.used}
-	if r.balance() == hostFailed {
-		o.End, o.Detail = Fault, "the engine has no more memory"
-		return o
-	}
-	o.End, o.Detail = r.ended(err)
-	if o.End != Fault && r.stop == "" { // when stopped, a function may have the balance in a local
-		o.Fuel = r.usedAt(r.balance())
-	}
-	if o.Fuel > r.limit {
-		o.End, o.Detail = Fuel, ""
-	}
-	switch o.End {
-	case Exit:
-		o.Code = r.code
-	case Fuel:
-		o.Fuel = r.limit
-		o.Detail = fmt.Sprintf("the fuel limit of %d was reached", r.limit)
-	case Deadline:
-		o.Detail = "the time limit was reached"
-	case Output:
-		o.Detail = fmt.Sprintf("more than %d bytes of output", r.outputMax)
-	}
-	return o
-}
-
-func (r *run) ended(err error) (end End, detail string) {
-	switch {
-	case r.stop != "":
-		return r.stop, r.why
-	case err == nil:
-		return Exit, ""
-	case r.end != "":
-		return r.end, ""
-	}
-	return classify(err)
-}
-
-// traps are the engine's words for what WebAssembly calls a trap, and other
-// hosts trap on as well. Whatever else an engine says is its own failure.
-var traps = map[string]bool{
-	"unreachable":                   true,
-	"out of bounds memory access":   true,
-	"integer divide by zero":        true,
-	"integer overflow":              true,
-	"invalid conversion to integer": true,
-	"invalid table access":          true,
-	"indirect call type mismatch":   true,
-}
-
-// classify tells a trap of the module from a failure of the engine. The engine's
-// error values are internal to it, so this goes by their texts.
-func classify(err error) (End, string) {
-	text, _, _ := strings.Cut(err.Error(), "\n")
-	for e := err; e != nil; e = errors.Unwrap(e) {
-		if traps[e.Error()] {
-			return Trap, e.Error()
-		}
-	}
-	return Fault, text
 }

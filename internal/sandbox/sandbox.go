@@ -23,7 +23,7 @@ import (
 	"github.com/countersign/countersign/internal/canon"
 )
 
-// Task is one run of a module.
+// Task is one run of a module, or what is left of one.
 type Task struct {
 	// SHA256 says which module; Module is looked at only when the engine does
 	// not have that one compiled. The zero Digest: that of Module.
@@ -34,6 +34,13 @@ type Task struct {
 	Args   []string // the order's parameters, without argv[0]
 	Seed   [32]byte
 	Limits Limits
+
+	// From is where to go on; nil: from the start. The caller has checked that
+	// it is of this task.
+	From *Checkpoint
+	// Checkpoint gets where the task stands at the end of every segment but the
+	// last, on the goroutine of Run.
+	Checkpoint func(*Checkpoint)
 
 	// Deadline is how long the run may take; 0: as long as it likes.
 	Deadline time.Duration
@@ -46,6 +53,7 @@ type Task struct {
 // Limits of a run.
 type Limits struct {
 	Fuel        uint64 // 1 to 2^53-1
+	SegmentFuel uint64 // for one segment; 0: no limit beside Fuel, and segment_due is never 1
 	MemoryPages uint32 // the maximum that the module must declare; 0: any
 	OutputBytes uint32
 }
@@ -58,7 +66,16 @@ type Outcome struct {
 	Output []byte
 	Log    []byte
 	Fuel   uint64
-	Detail string // what happened, for people
+	Links  []canon.Digest // one for each segment, those before Task.From included
+	Detail string         // what happened, for people
+}
+
+// Transcript is the last link.
+func (o *Outcome) Transcript() (last canon.Digest) {
+	if len(o.Links) > 0 {
+		last = o.Links[len(o.Links)-1]
+	}
+	return last
 }
 
 // End is why a run ended.
@@ -70,13 +87,18 @@ const (
 	Trap      End = "trap"
 	Fuel      End = "fuel"
 	Output    End = "output"
+	State     End = "state"
 	Deadline  End = "deadline"
 	Cancelled End = "cancelled"
 	Fault     End = "fault"
+
+	checkpointed End = "checkpoint" // of a segment that is not the last
 )
 
 // Voted reports whether the end is one that follows from the task alone.
-func (e End) Voted() bool { return e == Exit || e == Trap || e == Fuel || e == Output }
+func (e End) Voted() bool {
+	return e == Exit || e == Trap || e == Fuel || e == Output || e == State
+}
 
 // ErrNotMetered is a module that does not ask for fuel.
 var ErrNotMetered = errors.New("the module is not metered")
@@ -177,7 +199,7 @@ func (e *Engine) Run(ctx context.Context, task Task) (Outcome, error) {
 	if err := runnable(m.compiled, task.Limits.MemoryPages); err != nil {
 		return Outcome{}, err
 	}
-	return newRun(ctx, &task, e.opt.Now).start(ctx, e, m.compiled)
+	return newRun(ctx, &task, e.opt.Now).finish(e, m.compiled)
 }
 
 func (t *Task) check() error {
@@ -186,6 +208,9 @@ func (t *Task) check() error {
 	}
 	if len(t.Input) > math.MaxInt32 {
 		return fmt.Errorf("running a task: its input of %d bytes is too long", len(t.Input))
+	}
+	if err := t.From.check(&t.Limits); err != nil {
+		return fmt.Errorf("running a task: %w", err)
 	}
 	size := 0
 	for _, a := range t.Args {

@@ -64,7 +64,12 @@ func assemble(t testing.TB, wat string) []byte {
 // metered returns the metered module of a source in the text format.
 func metered(t testing.TB, wat string) []byte {
 	t.Helper()
-	code, _, err := meter.Rewrite(assemble(t, wat), &meter.Options{MemoryPages: testPages})
+	return meteredPages(t, wat, testPages)
+}
+
+func meteredPages(t testing.TB, wat string, pages uint32) []byte {
+	t.Helper()
+	code, _, err := meter.Rewrite(assemble(t, wat), &meter.Options{MemoryPages: pages})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,11 @@ func Seed(order canon.Digest, task uint64) [32]byte {
 	return sha256.Sum256(binary.LittleEndian.AppendUint64(order[:len(order):len(order)], task))
 }
 
+// segmentSeed returns the seed of a task's segment.
+func segmentSeed(task [32]byte, number uint64) [32]byte {
+	return sha256.Sum256(binary.LittleEndian.AppendUint64(task[:], number))
+}
+
 // generator is xoshiro256**, by Blackman and Vigna, as a stream of bytes.
 type generator struct {
 	s    [4]uint64

@@ -38,8 +38,8 @@ type tank struct {
 	since time.Time // the last refill
 }
 
-func newTank(limit uint64, now func() time.Time, pace Pace) *tank {
-	return &tank{limit: limit, now: now, pace: pace, slice: firstSlice, since: now()}
+func newTank(limit uint64, now func() time.Time, slice uint64) *tank {
+	return &tank{limit: limit, now: now, slice: slice, since: now()}
 }
 
 // usedAt returns the fuel used when the module's balance is b. The balance of a

@@ -24,12 +24,18 @@ type vector struct {
 	Input       []byte
 	OutputBytes uint32 `json:"output_bytes"`
 	Memory      []patch
+	Segment     uint64
+	State       []byte
+	Used        uint64
+	SegmentFuel uint64 `json:"segment_fuel"`
 	Calls       []struct {
 		Fn     string
 		Args   []string
 		Errno  *uint32
+		Answer *uint32
 		End    End
 		Code   uint32
+		State  []byte
 		Memory []patch
 	}
 	Charged     uint64
@@ -128,6 +134,8 @@ func (v *vector) run(t *testing.T, called map[string]bool) {
 	const balance = 1 << 40
 	fuel := &flatCounter{balance}
 	h.mem, h.fuel = mem, fuel
+	h.number, h.state = v.Segment, v.State
+	h.due = func() bool { return v.SegmentFuel > 0 && v.Used+balance-fuel.v >= half(v.SegmentFuel) }
 	reports := []report{}
 	h.progress = func(permille int, text string) { reports = append(reports, report{permille, text}) }
 	mem.patch(t, v.Memory)
@@ -139,11 +147,18 @@ func (v *vector) run(t *testing.T, called map[string]bool) {
 		if h.end != c.End || h.code != c.Code {
 			t.Fatalf("call %d, %s: end %q with code %d, want %q with %d", i, c.Fn, h.end, h.code, c.End, c.Code)
 		}
-		if (c.Errno == nil) != (c.Fn == "progress" || c.End != "") {
+		if !bytes.Equal(h.saved, c.State) {
+			t.Errorf("call %d, %s: state %.100q, want %.100q", i, c.Fn, h.saved, c.State)
+		}
+		answer := c.Errno
+		if c.Fn == "restore" || c.Fn == "segment_due" {
+			answer = c.Answer
+		}
+		if (answer == nil) != (c.Fn == "progress" || c.End != "") {
 			t.Fatalf("call %d, %s: the vector does not say how it ends", i, c.Fn)
 		}
-		if c.Errno != nil && uint32(got) != *c.Errno {
-			t.Errorf("call %d, %s(%s): errno %d, want %d", i, c.Fn, strings.Join(c.Args, ", "), got, *c.Errno)
+		if answer != nil && uint32(got) != *answer {
+			t.Errorf("call %d, %s(%s): %d, want %d", i, c.Fn, strings.Join(c.Args, ", "), got, *answer)
 		}
 		want.patch(t, c.Memory)
 		if at := differ(mem, want); at >= 0 {

@@ -41,6 +41,9 @@ var functions = map[string]func(h *host, a []uint64) errno{
 	"sched_yield":         func(*host, []uint64) errno { return success },
 	"proc_exit":           func(h *host, a []uint64) errno { h.end, h.code = Exit, u32(a[0]); return success },
 	"progress":            func(h *host, a []uint64) errno { h.report(u32(a[0]), u32(a[1]), u32(a[2])); return success },
+	"restore":             func(h *host, a []uint64) errno { return errno(h.restore(u32(a[0]), u32(a[1]))) },
+	"checkpoint":          func(h *host, a []uint64) errno { h.checkpoint(u32(a[0]), u32(a[1])); return success },
+	"segment_due":         func(h *host, _ []uint64) errno { return errno(h.segmentDue()) },
 }
 
 // u32 takes an i32 from the engine's stack, whose upper half means nothing.
@@ -114,7 +117,7 @@ func (h *host) clockTime(id, at uint32) errno {
 	case !h.inside(at, 8):
 		return fault
 	}
-	h.put64(at, epoch+tick*h.calls)
+	h.put64(at, epoch+era*h.number+tick*h.calls)
 	h.calls++
 	return success
 }

@@ -108,7 +108,7 @@ func (v *Volunteer) do(t *task) (*wire.Result, error) {
 }
 
 func limitsOf(r *release.Release) sandbox.Limits {
-	return sandbox.Limits{Fuel: r.Limits.TaskFuel, MemoryPages: r.Limits.MemoryPages, OutputBytes: r.Limits.OutputBytes}
+	return sandbox.Limits{Fuel: r.Limits.TaskFuel, SegmentFuel: r.Limits.SegmentFuel, MemoryPages: r.Limits.MemoryPages, OutputBytes: r.Limits.OutputBytes}
 }
 
 // verified fetches and verifies all that a lease names.

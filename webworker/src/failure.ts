@@ -12,7 +12,8 @@ export type Check =
   | "expiry"
   | "statement_sha256"
   | "module_length"
-  | "module_sha256";
+  | "module_sha256"
+  | "input";
 
 /** A check that failed. Nothing ran, or runs, because of it. */
 export class Failure extends Error {
@@ -37,6 +38,7 @@ const sentences: Record<Check, string> = {
   statement_sha256: "The hub sent another statement than the one it announced.",
   module_length: "The program is longer or shorter than the researcher signed.",
   module_sha256: "The program is not the one that the researcher signed.",
+  input: "The input is not the one that the researcher signed for this task.",
 };
 
 /** What a failed check means, in a sentence for the visitor. */

@@ -1,0 +1,221 @@
+package release
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/countersign/countersign/internal/canon"
+)
+
+// linesOrder is an order over a file of n short lines, and its inputs.
+func linesOrder(t testing.TB, n, perTask int) (*Order, [][]byte) {
+	t.Helper()
+	var file strings.Builder
+	for i := range n {
+		fmt.Fprintf(&file, "line %d\n", i*i)
+	}
+	var inputs [][]byte
+	rule, err := Split(strings.NewReader(file.String()), int64(perTask), func(_ uint64, _ Span, input []byte) error {
+		inputs = append(inputs, bytes.Clone(input))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Order{Title: "a test", Input: Input{Lines: rule}}, inputs
+}
+
+// prover is the order's, keeping no level below the given one.
+func prover(o *Order, inputs [][]byte, level int) *Prover {
+	p := NewProver(o.Tasks())
+	p.level, p.part = level, make([]tlog.Hash, level)
+	for _, in := range inputs {
+		p.Add(in)
+	}
+	return p
+}
+
+func (p *Prover) of(t testing.TB, task uint64, inputs [][]byte) []canon.Digest {
+	t.Helper()
+	last := (uint64(p.tasks) - 1) / p.Block()
+	proof, err := p.Prove(task, func(from, to uint64, each func([]byte)) error {
+		for i := from; i < to; i++ {
+			if b := i / p.Block(); b != task/p.Block() && b != last {
+				t.Errorf("proving task %d reads task %d, blocks of %d", task, i, p.Block())
+			}
+			each(inputs[i])
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return proof
+}
+
+func TestProofs(t *testing.T) {
+	for _, n := range []int{1, 2, 3, 4, 5, 7, 8, 9, 31, 32, 33, 100} {
+		o, inputs := linesOrder(t, n, 1)
+		for level := range 4 {
+			p := prover(o, inputs, level)
+			for task := range uint64(n) {
+				proof := p.of(t, task, inputs)
+				if err := o.CheckTaskInput(task, inputs[task], proof); err != nil {
+					t.Fatalf("%d tasks, level %d: %v", n, level, err)
+				}
+				for i := range proof {
+					wrong := append([]canon.Digest{}, proof...)
+					wrong[i][7] ^= 1
+					if o.CheckTaskInput(task, inputs[task], wrong) == nil {
+						t.Fatalf("%d tasks: task %d with hash %d changed", n, task, i)
+					}
+				}
+				for other := range uint64(n) {
+					if other != task && o.CheckTaskInput(other, inputs[task], proof) == nil {
+						t.Fatalf("%d tasks: the input of task %d passes for that of %d", n, task, other)
+					}
+					if other != task && o.CheckTaskInput(task, inputs[other], proof) == nil {
+						t.Fatalf("%d tasks: task %d with the input of %d", n, task, other)
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestProverIsBounded(t *testing.T) {
+	for _, tasks := range []uint64{1, maxBlocks, maxBlocks + 1, 1 << 20, 1 << 30, maxTasks} {
+		p := NewProver(tasks)
+		if blocks := (tasks + p.Block() - 1) / p.Block(); blocks > maxBlocks || p.Block() > 1 && blocks <= maxBlocks/2 {
+			t.Errorf("%d tasks: %d blocks of %d", tasks, blocks, p.Block())
+		}
+	}
+}
+
+// inputVector is one file of testdata/vectors/input; its README says what is what.
+type inputVector struct {
+	Name  string `json:"name"`
+	About string `json:"about"`
+	Input Input  `json:"rule"`
+	Task  uint64 `json:"task"`
+	Given []byte `json:"input"`
+	Proof []byte `json:"proof"`
+	Good  bool   `json:"good"`
+}
+
+const inputVectors = "../testdata/vectors/input"
+
+func TestInputVectors(t *testing.T) {
+	if *update {
+		writeInputVectors(t)
+	}
+	index, err := os.ReadFile(filepath.Join(inputVectors, "INDEX"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, _ := filepath.Glob(filepath.Join(inputVectors, "*.json"))
+	if got := fmt.Sprintf("%d\n", len(files)); got != string(index) {
+		t.Fatalf("INDEX says %q, there are %q", index, got)
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var v inputVector
+		dec := json.NewDecoder(bytes.NewReader(data))
+		dec.DisallowUnknownFields()
+		if err := dec.Decode(&v); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		t.Run(v.Name, func(t *testing.T) {
+			o := &Order{Title: "a vector", Input: v.Input}
+			var proof []canon.Digest
+			for p := v.Proof; len(p) > 0; p = p[32:] {
+				proof = append(proof, canon.Digest(p[:32]))
+			}
+			if err := o.CheckTaskInput(v.Task, v.Given, proof); (err == nil) != v.Good {
+				t.Errorf("%s: %v", v.About, err)
+			} else if err != nil && canon.ClassOf(err) != "input" {
+				t.Errorf("class %s", canon.ClassOf(err))
+			}
+		})
+	}
+}
+
+func writeInputVectors(t *testing.T) {
+	if err := os.MkdirAll(inputVectors, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	write := func(name, about string, in Input, task uint64, given []byte, proof []canon.Digest, good bool) {
+		v := inputVector{name, about, in, task, append([]byte{}, given...), []byte{}, good}
+		for _, h := range proof {
+			v.Proof = append(v.Proof, h[:]...)
+		}
+		data, err := json.MarshalIndent(v, "", "  ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(inputVectors, name+".json"), append(data, '\n'), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		n++
+	}
+	rule := Input{Range: &Range{From: 10, To: 35, Step: 10}}
+	write("range-first", "a range", rule, 0, []byte("10 20\n"), nil, true)
+	write("range-last", "its last part is shorter", rule, 2, []byte("30 35\n"), nil, true)
+	write("range-swapped", "the input of another task", rule, 1, []byte("10 20\n"), nil, false)
+	write("range-long", "the last part, as long as the others", rule, 2, []byte("30 40\n"), nil, false)
+	write("range-spaces", "other bytes for the same numbers", rule, 0, []byte("10  20\n"), nil, false)
+	write("range-proof", "a proof where none belongs", rule, 0, []byte("10 20\n"), []canon.Digest{{}}, false)
+	write("range-beyond", "a task that the order has not", rule, 3, []byte("40 50\n"), nil, false)
+	write("range-large", "the largest numbers", Input{Range: &Range{From: canon.MaxInteger - 3, To: canon.MaxInteger, Step: canon.MaxInteger}}, 0,
+		[]byte("9007199254740988 9007199254740991\n"), nil, true)
+
+	for _, size := range []int{1, 2, 5, 8, 13} {
+		o, inputs := linesOrder(t, size, 1)
+		p := prover(o, inputs, 0)
+		for _, task := range slices.Compact([]uint64{0, uint64(size) / 2, uint64(size) - 1}) {
+			name := fmt.Sprintf("lines-%d-%d", size, task)
+			write(name, "a line with its proof", o.Input, task, inputs[task], p.of(t, task, inputs), true)
+		}
+	}
+	o, inputs := linesOrder(t, 21, 3)
+	p := prover(o, inputs, 0)
+	good := p.of(t, 2, inputs)
+	write("lines-three", "three lines a task", o.Input, 2, inputs[2], good, true)
+	write("lines-short", "the file's last task may have fewer", o.Input, 6, inputs[6], p.of(t, 6, inputs), true)
+	write("lines-invented", "an input that is not in the file", o.Input, 2, []byte("line 7\n"), good, false)
+	write("lines-swapped", "another task's input, with its proof", o.Input, 3, inputs[2], good, false)
+	write("lines-cut", "a part of the input", o.Input, 2, inputs[2][:len(inputs[2])-1], good, false)
+	write("lines-proof-short", "a hash is missing", o.Input, 2, inputs[2], good[:len(good)-1], false)
+	write("lines-proof-long", "a hash too many", o.Input, 2, inputs[2], append(append([]canon.Digest{}, good...), canon.Digest{}), false)
+	write("lines-proof-none", "no proof", o.Input, 2, inputs[2], nil, false)
+	write("lines-proof-reversed", "the hashes from the top down", o.Input, 2, inputs[2], []canon.Digest{good[2], good[1], good[0]}, false)
+	write("lines-beyond", "a task that the order has not", o.Input, 7, inputs[6], p.of(t, 6, inputs), false)
+	// A node's hash is that of 1, left, right: nobody may take it for a leaf.
+	two, twoInputs := linesOrder(t, 4, 1)
+	q := prover(two, twoInputs, 0)
+	left := append([]byte{}, q.kept[0][0][:]...)
+	write("lines-node", "the inside of the tree given as an input", two.Input, 0, append(left, q.kept[0][1][:]...), q.of(t, 0, twoInputs)[1:], false)
+
+	rnd := rand.New(rand.NewPCG(1, 9))
+	for i := range 4 {
+		wrong := append([]canon.Digest{}, good...)
+		wrong[rnd.IntN(len(wrong))][rnd.IntN(32)] ^= 1 << rnd.IntN(8)
+		write(fmt.Sprintf("lines-bit-%d", i), "one bit of the proof is another", o.Input, 2, inputs[2], wrong, false)
+	}
+	if err := os.WriteFile(filepath.Join(inputVectors, "INDEX"), fmt.Appendf(nil, "%d\n", n), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}

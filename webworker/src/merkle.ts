@@ -1,0 +1,53 @@
+// Whether an input is the one that the signed order has for a task:
+// docs/spec/statement.md, section "Inputs".
+
+import { type Bytes, concat, equal, fromHex, fromLatin1 } from "./bytes.ts";
+import { Failure } from "./failure.ts";
+
+export type InputRule =
+  | { readonly lines: { readonly tree_root: string; readonly length: number; readonly lines: number; readonly per_task: number } }
+  | { readonly range: { readonly from: number; readonly to: number; readonly step: number } };
+
+export function tasksOf(rule: InputRule): number {
+  if ("lines" in rule) return Math.ceil(rule.lines.lines / rule.lines.per_task);
+  const { from, to, step } = rule.range;
+  return Number((BigInt(to) - BigInt(from) + BigInt(step) - 1n) / BigInt(step));
+}
+
+/** Throws a Failure of class input unless the input is the task's. */
+export async function checkInput(rule: InputRule, task: number, input: Bytes, proof: Bytes): Promise<void> {
+  const tasks = tasksOf(rule);
+  if (task >= tasks) throw new Failure("input", `task ${task} of ${tasks}`);
+  const good = "lines" in rule ? await isLeaf(rule.lines.tree_root, tasks, task, input, proof) : proof.length === 0 && equal(input, rangeInput(rule.range, task));
+  if (!good) throw new Failure("input", `the input of task ${task} is not the one that was signed`);
+}
+
+function rangeInput({ from, to, step }: { from: number; to: number; step: number }, task: number): Bytes {
+  const a = BigInt(from) + BigInt(task) * BigInt(step);
+  const b = a + BigInt(step);
+  return fromLatin1(`${a} ${b < BigInt(to) ? b : to}\n`);
+}
+
+/** RFC 9162, 2.1.3.2, in numbers that may have more than 32 bits. */
+async function isLeaf(root: string, size: number, index: number, leaf: Bytes, proof: Bytes): Promise<boolean> {
+  let hash = await digest(concat(Uint8Array.of(0), leaf));
+  let at = index;
+  let last = size - 1;
+  if (proof.length % 32 !== 0) return false;
+  for (let i = 0; i < proof.length; i += 32) {
+    if (last === 0) return false;
+    const other = proof.subarray(i, i + 32);
+    if (at % 2 === 1 || at === last) {
+      hash = await digest(concat(Uint8Array.of(1), other, hash));
+      while (at % 2 === 0 && at !== 0) [at, last] = [at / 2, Math.floor(last / 2)];
+    } else {
+      hash = await digest(concat(Uint8Array.of(1), hash, other));
+    }
+    [at, last] = [Math.floor(at / 2), Math.floor(last / 2)];
+  }
+  return last === 0 && equal(hash, fromHex(root, 32) ?? new Uint8Array());
+}
+
+async function digest(bytes: Bytes): Promise<Bytes> {
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+}
