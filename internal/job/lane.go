@@ -78,6 +78,16 @@ func (m *Machine) Offer(now time.Time, id wire.LeaseID, c Checkpoint) (has uint3
 	return has, true
 }
 
+// Has returns how many segments of a lane are kept.
+func (m *Machine) Has(id canon.Digest, task uint64, num uint32) uint32 {
+	if o := m.orders[id]; o != nil && o.open[task] != nil {
+		if ln := o.open[task].had(num); ln != nil {
+			return ln.segments
+		}
+	}
+	return 0
+}
+
 // forgetOffers forgets those that slow nobody down any more.
 func (m *Machine) forgetOffers(now time.Time) {
 	for id, at := range m.offered {
