@@ -1,7 +1,7 @@
 // A slot does one lease at a time: verify, run, countersign.
 
 import { fromHex, sha256 } from "./bytes.ts";
-import type { Outcome } from "./channel.ts";
+import { beginning, type Outcome } from "./channel.ts";
 import { Deadline } from "./deadline.ts";
 import { Failure } from "./failure.ts";
 import type { Library, Verified } from "./library.ts";
@@ -128,8 +128,10 @@ export class Slot {
       args: [],
       seed,
       fuel: limits.task_fuel,
+      segmentFuel: limits.segment_fuel,
       outputBytes: limits.output_bytes,
       millis: millis * runnerGrace,
+      from: beginning,
     });
     this.#deadline.cancel();
     return this.#finish(lease, module_sha256, input, outcome);
@@ -146,6 +148,7 @@ export class Slot {
         [this.permille, this.text, this.fuel] = [permille, text, fuel];
         this.deps.changed(this);
       },
+      checkpoint: () => {},
     });
     const module = await verified.module();
     if (this.#stale(lease)) {
@@ -199,7 +202,7 @@ const causes: Record<Cause, string> = {
 };
 
 function isVoted(end: Outcome["end"]): end is VotedEnd {
-  return end === "exit" || end === "trap" || end === "fuel" || end === "output";
+  return end === "exit" || end === "trap" || end === "fuel" || end === "output" || end === "state";
 }
 
 function returned(reason: ReturnReason, check: string, detail: string): Finish {

@@ -4,7 +4,7 @@ import { type Bytes, fromLatin1, hex } from "./bytes.ts";
 import { encode } from "./canon.ts";
 
 /** The ends of a run that are voted on. */
-export type VotedEnd = "exit" | "trap" | "fuel" | "output";
+export type VotedEnd = "exit" | "trap" | "fuel" | "output" | "state";
 
 /** Members in the order of the specification, which is the order that is signed. */
 export type Vote = {
