@@ -42,7 +42,8 @@ func TestWork(t *testing.T) {
 
 	const output = "12 -> 2,2,3\n7328499434 -> 2,17,257,838693\n"
 	want := wire.Vote{Type: wire.VoteType, Order: s.orderID, Task: 7, Lane: 1, Lease: l.ID, Module: canon.Sum(payloads.FactorModule),
-		Input: canon.Sum(l.Input), End: wire.EndExit, Fuel: r.Vote.Fuel, Output: canon.Sum([]byte(output))}
+		Input: canon.Sum(l.Input), End: wire.EndExit, Fuel: r.Vote.Fuel, Output: canon.Sum([]byte(output)),
+		Segments: 1, Transcript: canon.Digest(r.Links)}
 	if r.Vote != want || string(r.Output) != output || r.Token != l.Token || r.Vote.Fuel < 1_000_000 {
 		t.Errorf("%+v with output %q, want %+v", r.Vote, r.Output, want)
 	}
