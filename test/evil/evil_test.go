@@ -106,7 +106,7 @@ func (s *stage) publish(key keys.SecretKey, name string, source, module []byte) 
 	}
 	var file strings.Builder
 	for i := range 1000 {
-		fmt.Fprintf(&file, "%d\n", len(name)*1000+i)
+		fmt.Fprintf(&file, "%d\n", 1000*(len(s.world.Orders)+10)+i)
 	}
 	var inputs []string
 	lines, err := release.Split(strings.NewReader(file.String()), 1, func(_ uint64, _ release.Span, input []byte) error {
