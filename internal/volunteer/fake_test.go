@@ -256,7 +256,7 @@ func (s *scene) publishAll(t *testing.T) {
 }
 
 // sceneInputs are those of the order's tasks.
-var sceneInputs = []string{"1\n", "6\n", "6\n", "6\n", "12\n", "6\n", "6\n", "12\n7328499434\n", "97\n", "1\n"}
+var sceneInputs = []string{"1\n", "6\n", "6\n", "6\n", "12\n", "6\n", "6\n", "12\n7328499434\n", "97\n", "1\n", "3000\n", "100000000\n"}
 
 // rootOf is the tree hash of sceneInputs.
 func rootOf(t *testing.T) canon.Digest {

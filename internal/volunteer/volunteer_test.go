@@ -126,7 +126,7 @@ func TestRefusals(t *testing.T) {
 			s.serve(module, append(append([]byte(nil), payloads.FactorModule...), 0))
 		}},
 		"shorter module": {"module_length", func(t *testing.T, s *scene, _ *wire.Lease) { s.serve(module, payloads.FactorModule[:1000]) }},
-		"task number":    {"input", func(_ *testing.T, _ *scene, l *wire.Lease) { l.Task = 10 }},
+		"task number":    {"input", func(_ *testing.T, _ *scene, l *wire.Lease) { l.Task = uint64(len(sceneInputs)) }},
 		"input of a range": {"input", func(t *testing.T, s *scene, l *wire.Lease) {
 			s.order.Input = release.Input{Range: &release.Range{From: 0, To: 100, Step: 10}}
 			s.publishAll(t)
