@@ -32,6 +32,8 @@ var layers = []struct {
 		[]string{"internal/hub", "internal/volunteer"}},
 	{"the fleet plays volunteers against a hub", false,
 		[]string{"internal/fleet"}},
+	{"benchmarks are no part of the product, and nothing imports them", false,
+		[]string{"bench/checkpoints"}},
 	{"commands are flags and wiring", false,
 		[]string{"cmd/signer", "cmd/hub", "cmd/verifysim"}},
 	{"whole-system tests are no part of the product, and nothing imports them", false,
@@ -50,7 +52,7 @@ var only = []struct {
 	{"github.com/golang-jwt/jwt/v5", []string{"internal/hub"}, "tokens are the hub's bookkeeping and authorise no code"},
 	{"github.com/spf13/cobra", []string{"cmd/signer", "cmd/hub", "cmd/verifysim"}, "flags are wiring"},
 	{module + "internal/store", []string{"internal/hub", "cmd/hub"}, "facts are reached through the hub"},
-	{module + "internal/job", []string{"internal/hub"}, "one place decides"},
+	{module + "internal/job", []string{"internal/hub", "bench/checkpoints"}, "one place decides, and one shows how well"},
 }
 
 // never says what a package must not import, and why.

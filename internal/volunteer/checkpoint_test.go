@@ -13,6 +13,7 @@ import (
 	"github.com/countersign/countersign/internal/sandbox"
 	"github.com/countersign/countersign/internal/wire"
 	"github.com/countersign/countersign/payloads"
+	"github.com/countersign/countersign/release"
 )
 
 // steps makes the release one of payloads/steps, in segments of so much fuel.
@@ -228,5 +229,25 @@ func TestEvery(t *testing.T) {
 	v.visit.Store(600)
 	if got := v.every(time.Second); got != interval.Every(time.Second, 10*time.Minute) || got < 30*time.Second {
 		t.Errorf("ten minutes: %v", got)
+	}
+}
+
+// BenchmarkOffer is what a checkpoint costs a worker beside its network.
+func BenchmarkOffer(b *testing.B) {
+	for name, size := range map[string]int{"state=16": 16, "state=64KiB": 1 << 16, "state=1MiB": 1 << 20} {
+		b.Run(name, func(b *testing.B) {
+			v := &Volunteer{opt: Options{Key: another}}
+			t := newTask(&wire.Lease{Token: "a.b.c", Input: []byte("1\n")})
+			at := &sandbox.Checkpoint{State: make([]byte, size), Links: make([]canon.Digest, 600)}
+			for b.Loop() {
+				o, err := v.makeOffer(t, new(release.Release), at)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if _, err := wire.Encode(o); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
