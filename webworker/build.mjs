@@ -15,7 +15,9 @@ import { build } from "esbuild";
 
 process.chdir(dirname(fileURLToPath(import.meta.url)));
 
-const maxGzipped = 20 * 1024;
+// The aim is 20 KiB. What it takes to go on with other people's work, and to
+// check inputs, is above it.
+const maxGzipped = 26 * 1024;
 
 /** Bundles one entry file to text; texts replaces the imports named "embed:NAME". */
 async function bundle(entry, texts, options = {}) {

@@ -93,12 +93,16 @@ func (h *Hub) leaseMessage(l job.Lease) (*wire.Lease, error) {
 	if err != nil {
 		return nil, err
 	}
+	proof, err := o.input.proof(l.Task)
+	if err != nil {
+		return nil, err
+	}
 	token, err := h.tokens.lease(l)
 	if err != nil {
 		return nil, err
 	}
 	return &wire.Lease{Token: token, ID: l.ID, Order: l.Order, Release: o.release.digest, Task: l.Task, Lane: l.Lane,
-		Input: input, Checkpoint: l.From, Seconds: uint32(l.Until.Sub(l.Since).Seconds())}, nil
+		Input: input, Proof: proof, Checkpoint: l.From, Seconds: uint32(l.Until.Sub(l.Since).Seconds())}, nil
 }
 
 // take brings a vote from a session to the disk, and answers when it is there.

@@ -73,11 +73,11 @@ func TestGoOn(t *testing.T) {
 				c.author = s.opt.Key
 			}
 			const input = "3000\n"
-			whole, at := s.whole(t, 4, input)
+			whole, at := s.whole(t, 10, input)
 			s.start(t)
 			conn := s.accept(t)
 			wants(conn, 1)
-			l := s.lease(1, 4, input)
+			l := s.lease(1, 10)
 			s.file(t, l, at[2], c.author, nil)
 			conn.send(l)
 			r := next[*wire.Result](conn)
@@ -115,11 +115,11 @@ func TestBadCheckpoints(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newScene(t)
 			s.steps(t, 3_000_000)
-			_, at := s.whole(t, 4, "3000\n")
+			_, at := s.whole(t, 10, "3000\n")
 			s.start(t)
 			conn := s.accept(t)
 			wants(conn, 1)
-			l := s.lease(1, 4, "3000\n")
+			l := s.lease(1, 10)
 			s.file(t, l, at[2], another, c.spoil)
 			if c.after != nil {
 				c.after(s, l)
@@ -141,7 +141,7 @@ func TestHandOn(t *testing.T) {
 	stop := s.start(t)
 	c := s.accept(t)
 	wants(c, 1)
-	l := s.lease(1, 4, "100000000\n")
+	l := s.lease(1, 11)
 	c.send(l)
 	segments := uint32(0)
 	check := func(o *wire.Offer) {
@@ -150,7 +150,7 @@ func TestHandOn(t *testing.T) {
 			t.Fatal(err)
 		}
 		r := o.Reached
-		if o.Token != l.Token || r.Lease != l.ID || r.Order != l.Order || r.Task != 4 || r.Lane != 1 || r.From != 0 || r.Segments <= segments {
+		if o.Token != l.Token || r.Lease != l.ID || r.Order != l.Order || r.Task != l.Task || r.Lane != 1 || r.From != 0 || r.Segments <= segments {
 			t.Fatalf("%+v after %d segments", r, segments)
 		}
 		segments = r.Segments
@@ -199,7 +199,7 @@ func TestOfferAgain(t *testing.T) {
 	s.start(t)
 	c := s.accept(t)
 	wants(c, 1)
-	l := s.lease(1, 4, "100000000\n")
+	l := s.lease(1, 11)
 	c.send(l)
 	first := next[*wire.Offer](c)
 	c.conn.Close(websocket.StatusGoingAway, "")

@@ -143,13 +143,11 @@ func (v *Volunteer) verified(ctx context.Context, l *wire.Lease) (*release.Relea
 	if err != nil {
 		return nil, nil, err
 	}
-	switch {
-	case o.ReleaseSHA256 != l.Release:
+	if o.ReleaseSHA256 != l.Release {
 		return nil, nil, canon.Fail("bounds", "the lease names release %s, its order %s", l.Release.Short(), o.ReleaseSHA256.Short())
-	case l.Task >= o.Tasks():
-		return nil, nil, canon.Fail("bounds", "task %d of an order with %d tasks", l.Task, o.Tasks())
-	case o.Input.Range != nil && string(o.Input.Range.RangeInput(l.Task)) != string(l.Input):
-		return nil, nil, canon.Fail(wire.CodeInput, "the input of task %d is not the order's", l.Task)
+	}
+	if err := o.CheckTaskInput(l.Task, l.Input, l.Proof); err != nil {
+		return nil, nil, err
 	}
 	module, err := v.source.module(ctx, r)
 	return r, module, err

@@ -29,6 +29,7 @@ func (m *Lease) members(c *codec) {
 	integer(c, "task", &m.Task, 0, MaxTask)
 	integer(c, "lane", &m.Lane, 0, MaxLane)
 	c.base64("input", &m.Input, MaxInput)
+	c.base64("proof", &m.Proof, MaxProof*LinkSize)
 	c.digestOrNone("checkpoint", &m.Checkpoint)
 	integer(c, "seconds", &m.Seconds, 1, MaxSeconds)
 }

@@ -101,6 +101,7 @@ type Lease struct {
 	Task       uint64
 	Lane       uint32
 	Input      []byte
+	Proof      []byte       // that the input is the signed one: statement.md, "Inputs"
 	Checkpoint canon.Digest // of the file to go on from; zero: from the start
 	Seconds    uint32
 }

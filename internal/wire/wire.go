@@ -23,6 +23,7 @@ const (
 	MaxBurst     = 200 // that it takes at once
 	MaxWant      = 64
 	MaxInput     = 65536   // bytes of one task's input
+	MaxProof     = 40      // hashes that prove an input
 	MaxOutput    = 1 << 20 // bytes of one task's output
 	MaxState     = 1 << 20 // bytes of what a segment hands on
 	MaxSegments  = 1 << 14 // of one task

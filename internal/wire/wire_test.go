@@ -70,7 +70,7 @@ func samples(t testing.TB) []Message {
 	d := canon.Sum([]byte("order"))
 	return []Message{
 		testHello(), &Welcome{Halted: true, Visit: 75}, &Idle{}, &Resume{},
-		&Lease{Token: "a.b.c", ID: testID, Order: d, Release: canon.Sum([]byte("release")), Task: MaxTask, Lane: 2, Input: []byte("12\n"), Checkpoint: canon.Sum([]byte("checkpoint")), Seconds: 90},
+		&Lease{Token: "a.b.c", ID: testID, Order: d, Release: canon.Sum([]byte("release")), Task: MaxTask, Lane: 2, Input: []byte("12\n"), Proof: bytes.Repeat([]byte{7}, 2*LinkSize), Checkpoint: canon.Sum([]byte("checkpoint")), Seconds: 90},
 		&Kept{ID: testID, Segments: MaxSegments - 1},
 		&Ack{ID: testID, Verdict: Pending},
 		&Refused{ID: testID, Code: CodeVoteMismatch, Message: `the "input" differs \ from the task's`},
@@ -155,6 +155,7 @@ func TestEncodeRefuses(t *testing.T) {
 		"token space":     &Lease{Token: "a b", Seconds: 1},
 		"seconds zero":    &Lease{Token: "a"},
 		"input long":      &Lease{Token: "a", Seconds: 1, Input: make([]byte, MaxInput+1)},
+		"proof long":      &Lease{Token: "a", Seconds: 1, Proof: make([]byte, MaxProof*LinkSize+1)},
 		"task":            &Lease{Token: "a", Seconds: 1, Task: MaxTask + 1},
 		"lane":            &Lease{Token: "a", Seconds: 1, Lane: MaxLane + 1},
 		"permille":        &Progress{Permille: 1001},
@@ -209,7 +210,7 @@ func TestLargestFit(t *testing.T) {
 	r.Output, r.Links, r.Token = make([]byte, MaxOutput), make([]byte, MaxSegments*LinkSize), strings.Repeat("a", MaxToken)
 	p := &Offer{Token: r.Token, Checkpoint: *testCheckpoint(t)}
 	p.State, p.Output, p.Links = make([]byte, MaxState), make([]byte, MaxOutput), make([]byte, (MaxSegments-1)*LinkSize)
-	l := &Lease{Token: r.Token, Seconds: MaxSeconds, Input: make([]byte, MaxInput)}
+	l := &Lease{Token: r.Token, Seconds: MaxSeconds, Input: make([]byte, MaxInput), Proof: make([]byte, MaxProof*LinkSize)}
 	for _, m := range []Message{r, p, l} {
 		data, err := Encode(m)
 		if err != nil {

@@ -1,10 +1,12 @@
-// Runs one task of a compiled module: docs/spec/abi.md, section "How a run
-// ends", and docs/spec/meter.md, section "The refill rule".
+// Runs one task of a compiled module, segment after segment: docs/spec/abi.md,
+// sections "Segments" and "How a run ends", and docs/spec/meter.md, section
+// "The refill rule".
 
-import { printable } from "./bytes.ts";
-import type { End, Job, Outcome } from "./channel.ts";
+import { type Bytes, concat, printable } from "./bytes.ts";
+import type { Checkpoint, End, Job, Outcome } from "./channel.ts";
 import { Fuel } from "./fuel.ts";
 import { Ended, Host, type Machine } from "./host.ts";
+import { follow, type SegmentEnd, segmentSeed } from "./transcript.ts";
 
 // JavaScript Promise Integration, which TypeScript's library does not know yet.
 type Suspending = new (f: (balance: bigint) => bigint | Promise<bigint>) => WebAssembly.ImportValue;
@@ -29,27 +31,69 @@ interface Exports extends Machine {
   readonly start: () => void;
 }
 
-export async function execute(
-  module: WebAssembly.Module,
-  job: Job,
-  pace: Pace,
-  now: () => number,
-  onProgress: (permille: number, text: string, fuel: number) => void,
-): Promise<Outcome> {
-  const fuel = new Fuel(BigInt(job.fuel));
-  const run = new Run(fuel, pace, now);
-  const host = new Host(job, (permille, text) => onProgress(permille, text, run.reported));
-  let end: End = "fault";
+export interface Listener {
+  progress(permille: number, text: string, fuel: number): void;
+  /** Called at the end of every segment but the last. */
+  checkpoint(at: Checkpoint): void;
+}
+
+export async function execute(module: WebAssembly.Module, job: Job, pace: Pace, now: () => number, listener: Listener): Promise<Outcome> {
+  const run = new Run(pace, now);
+  let at = job.from;
+  for (;;) {
+    const s = await segment(module, job, at, run, listener);
+    const output = concat(at.output, s.output);
+    const fuel = at.fuel + count(s.fuel);
+    const { end } = s;
+    const counts = end !== "deadline" && end !== "cancelled" && end !== "fault";
+    const links = counts ? follow(at.links, end, s.code, s.fuel, s.output, s.state) : at.links;
+    if (end !== "checkpoint") return { end, code: s.code, fuel, output, links, detail: s.detail };
+    at = { fuel, links, state: s.state, output };
+    listener.checkpoint(at);
+  }
+}
+
+interface SegmentOutcome {
+  readonly end: End | "checkpoint";
+  readonly code: number;
+  readonly fuel: bigint; // of this segment
+  readonly output: Bytes; // of this segment
+  readonly state: Bytes; // that a checkpoint left
+  readonly detail: string;
+}
+
+/** Runs a fresh instance. */
+async function segment(module: WebAssembly.Module, job: Job, at: Checkpoint, run: Run, listener: Listener): Promise<SegmentOutcome> {
+  const number = at.links.length / 32;
+  const fuel = new Fuel(BigInt(Math.min(job.segmentFuel, job.fuel - at.fuel)), run.slice);
+  run.begin(fuel, at.fuel);
+  const half = BigInt(job.segmentFuel) - BigInt(job.segmentFuel) / 2n;
+  const machine: { current: Exports | null } = { current: null };
+  const host = new Host(
+    {
+      input: job.input,
+      args: job.args,
+      seed: segmentSeed(job.seed, number),
+      outputBytes: job.outputBytes,
+      number,
+      state: at.state,
+      written: at.output.length,
+    },
+    (permille, text) => listener.progress(permille, text, run.reported),
+    () => fuel.used(machine.current!.fuel.value) >= half,
+  );
+  let end: SegmentOutcome["end"] = "fault";
   let code = 0;
   let detail = "";
+  let state: Bytes = new Uint8Array();
   let balance = 0n;
   try {
-    const machine = instantiate(module, host, run);
-    host.attach(machine);
-    [end, code] = await start(machine, run);
-    balance = machine.fuel.value;
+    machine.current = instantiate(module, host, run);
+    host.attach(machine.current);
+    ({ end, code, state } = await start(machine.current, run));
+    balance = machine.current.fuel.value;
     if (balance === outOfMemory) [end, code, detail] = ["fault", 0, "no memory left"];
-    else if (end === "trap" && Number(machine.stack.value) < 0) detail = "call stack exhausted";
+    else if (end === "trap" && Number(machine.current.stack.value) < 0) detail = "call stack exhausted";
   } catch (e) {
     detail = printable(String(e), 256);
   }
@@ -60,23 +104,31 @@ export async function execute(
   // host, so fuel cannot turn it into something to vote on.
   if (end !== "fault" && (run.stopped === "fuel" || used > fuel.limit)) [end, code, used] = ["fuel", 0, fuel.limit];
   else if (end !== "fault" && run.stopped !== null) [end, code] = [run.stopped, 0];
-  return { end, code, fuel: count(used), output: host.output(), detail };
+  run.slice = fuel.slice;
+  return { end, code, fuel: used, output: host.output(), state: end === "checkpoint" ? state : new Uint8Array(), detail };
 }
 
 /** The refill import and what it decided. */
 class Run {
   stopped: "fuel" | "deadline" | "cancelled" | null = null;
-  reported = 0; // fuel at the last refill
-  asked = 0n; // the same, whole
+  reported = 0; // fuel of the task at the last refill
+  asked = 0n; // fuel of the segment then
+  slice: number | undefined; // what slices have come to
+  #fuel = new Fuel(0n);
+  #before = 0; // fuel of earlier segments
   #begun = false;
   #since: number;
 
   constructor(
-    private readonly fuel: Fuel,
     private readonly pace: Pace,
     private readonly now: () => number,
   ) {
     this.#since = now();
+  }
+
+  /** Begins a segment. */
+  begin(fuel: Fuel, before: number): void {
+    [this.#fuel, this.#before, this.#begun] = [fuel, before, false];
   }
 
   get yields(): boolean {
@@ -85,11 +137,11 @@ class Run {
 
   readonly refill = (balance: bigint): bigint | Promise<bigint> => {
     const millis = this.now() - this.#since;
-    this.asked = this.fuel.used(balance);
-    this.reported = count(this.asked);
-    if (this.fuel.over(balance)) this.stopped ??= "fuel";
+    this.asked = this.#fuel.used(balance);
+    this.reported = this.#before + count(this.asked);
+    if (this.#fuel.over(balance)) this.stopped ??= "fuel";
     if (this.stopped !== null) return 0n;
-    if (this.#begun) this.fuel.adapt(millis);
+    if (this.#begun) this.#fuel.adapt(millis);
     this.#begun = true;
     const go = this.pace.slice(millis, this.reported);
     return go instanceof Promise ? go.then((g) => this.#answer(balance, g)) : this.#answer(balance, go);
@@ -101,16 +153,15 @@ class Run {
       return 0n;
     }
     this.#since = this.now();
-    return this.fuel.grant(balance);
+    return this.#fuel.grant(balance);
   }
 }
 
 function instantiate(module: WebAssembly.Module, host: Host, run: Run): Exports {
   const refill = run.yields && jspi.Suspending ? new jspi.Suspending(run.refill) : run.refill;
-  const progress = (permille: number, ptr: number, len: number) => host.progress(permille, ptr, len);
   const instance = new WebAssembly.Instance(module, {
     wasi_snapshot_preview1: host.preview1(),
-    countersign: { refill, progress },
+    countersign: { refill, ...host.own() },
   });
   const { memory, _start, countersign_fuel: fuel, countersign_stack: stack } = instance.exports;
   if (!(memory instanceof WebAssembly.Memory) || typeof _start !== "function" || !(fuel instanceof WebAssembly.Global) || !(stack instanceof WebAssembly.Global)) {
@@ -120,16 +171,17 @@ function instantiate(module: WebAssembly.Module, host: Host, run: Run): Exports 
   return { memory, fuel, stack, start };
 }
 
-/** Runs _start. Throws for what is neither an exit nor a trap. */
-async function start(machine: Exports, run: Run): Promise<[End, number]> {
+/** Runs _start. Throws for what is neither an end of the segment nor a trap. */
+async function start(machine: Exports, run: Run): Promise<{ end: SegmentEnd; code: number; state: Bytes }> {
+  const state = new Uint8Array();
   try {
     if (run.yields && jspi.promising) await jspi.promising(machine.start)();
     else machine.start();
-    return ["exit", 0];
+    return { end: "exit", code: 0, state };
   } catch (e) {
-    if (e instanceof Ended) return [e.end, e.code];
+    if (e instanceof Ended) return e;
     // Engines report an exhausted stack with errors of their own.
-    if (e instanceof WebAssembly.RuntimeError) return ["trap", 0];
+    if (e instanceof WebAssembly.RuntimeError) return { end: "trap", code: 0, state };
     throw e;
   }
 }

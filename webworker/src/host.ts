@@ -7,11 +7,14 @@
 import type { Bytes } from "./bytes.ts";
 import { Xoshiro } from "./xoshiro.ts";
 
-export interface Task {
+export interface Segment {
   readonly input: Bytes;
   readonly args: readonly string[]; // argv[1] and on
-  readonly seed: Bytes; // 32 bytes
-  readonly outputBytes: number;
+  readonly seed: Bytes; // 32 bytes, the segment's
+  readonly outputBytes: number; // limit of the task
+  readonly number: number;
+  readonly state: Bytes; // that it begins with
+  readonly written: number; // bytes of output that earlier segments wrote
 }
 
 /** What the host sees of a running module. */
@@ -20,11 +23,12 @@ export interface Machine {
   readonly fuel: { value: bigint }; // the module's balance
 }
 
-/** Thrown through the module to end its run. */
+/** Thrown through the module to end its segment. */
 export class Ended {
   constructor(
-    readonly end: "exit" | "output",
+    readonly end: "exit" | "output" | "state" | "checkpoint",
     readonly code: number,
+    readonly state: Bytes = new Uint8Array(), // of a checkpoint
   ) {}
 }
 
@@ -40,6 +44,11 @@ const maxLog = 65536;
 const maxProgress = 256;
 const clockStart = 1_700_000_000_000_000_000n;
 const clockStep = 1_000n;
+const clockEra = 1_000_000_000_000n; // by which it is later in each segment
+const newInstance = 1_000_000; // what a checkpoint costs beside its state
+
+export const maxState = 1 << 20;
+export const maxSegments = 16384;
 
 type Import = (...args: (number | bigint)[]) => number | bigint | void;
 
@@ -68,12 +77,14 @@ export class Host {
   readonly #out = new Sink();
   readonly #logged = new Sink();
   #readAt = 0;
-  #clock = clockStart;
+  #clock: bigint;
 
   constructor(
-    private readonly task: Task,
+    private readonly task: Segment,
     private readonly onProgress: (permille: number, text: string) => void,
+    private readonly due: () => boolean = () => false,
   ) {
+    this.#clock = clockStart + clockEra * BigInt(task.number);
     this.#random = new Xoshiro(task.seed);
     const encoder = new TextEncoder();
     this.#argv = ["countersign", ...task.args].map((a) => encoder.encode(a + "\0"));
@@ -84,6 +95,7 @@ export class Host {
     this.#machine = machine;
   }
 
+  /** What this segment wrote. */
   output(): Bytes {
     return this.#out.bytes();
   }
@@ -131,6 +143,31 @@ export class Host {
     this.#charge(n);
     const text = String.fromCharCode(...this.#bytes(ptr >>> 0, n)).replace(/[^\x20-\x7e]/g, "?");
     this.onProgress(Math.min(permille >>> 0, 1000), text);
+  }
+
+  /** Every function of countersign but refill. */
+  own(): Record<string, Import> {
+    return {
+      progress: (permille, ptr, len) => this.progress(Number(permille), Number(ptr), Number(len)),
+      restore: (ptr, cap) => this.#restore(Number(ptr) >>> 0, Number(cap) >>> 0),
+      checkpoint: (ptr, len) => this.#checkpoint(Number(ptr) >>> 0, Number(len) >>> 0),
+      segment_due: () => (this.due() ? 1 : 0),
+    };
+  }
+
+  #restore(ptr: number, cap: number): number {
+    const { state } = this.task;
+    const n = Math.min(cap, state.length);
+    if (!this.#inside(ptr, n)) return -1;
+    this.#charge(n);
+    this.#bytes(ptr, n).set(state.subarray(0, n));
+    return state.length;
+  }
+
+  #checkpoint(ptr: number, len: number): never {
+    if (!this.#inside(ptr, len) || len > maxState || this.task.number >= maxSegments - 1) throw new Ended("state", 0);
+    this.#charge(len + 8 * newInstance);
+    throw new Ended("checkpoint", 0, this.#bytes(ptr, len).slice());
   }
 
   get #attached(): Machine {
@@ -225,7 +262,7 @@ export class Host {
   }
 
   #appendOutput(spans: Span[], given: number): void {
-    if (this.#out.length + given > this.task.outputBytes) throw new Ended("output", 0);
+    if (this.task.written + this.#out.length + given > this.task.outputBytes) throw new Ended("output", 0);
     for (const { ptr, len } of spans) this.#out.append(this.#bytes(ptr, len));
   }
 

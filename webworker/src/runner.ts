@@ -47,11 +47,14 @@ async function run(job: Job): Promise<void> {
     if ((await throttle.rest()) === "cancelled") throw new Error("stopped before it began");
     [permille, text] = [0, ""];
     throttle.begin(job.millis);
-    outcome = await execute(module, job, throttle, clock.now, (p, t) => ([permille, text] = [p, t]));
+    outcome = await execute(module, job, throttle, clock.now, {
+      progress: (p, t) => ([permille, text] = [p, t]),
+      checkpoint: (at) => send({ type: "checkpoint", at }),
+    });
   } catch (e) {
-    outcome = { end: "fault", code: 0, fuel: 0, output: new Uint8Array(), detail: printable(String(e), 256) };
+    outcome = { end: "fault", code: 0, fuel: 0, output: new Uint8Array(), links: new Uint8Array(), detail: printable(String(e), 256) };
   }
-  send({ type: "end", outcome }, [outcome.output.buffer]);
+  send({ type: "end", outcome }, [outcome.output.buffer, outcome.links.buffer]);
 }
 
 async function load(bytes: Uint8Array<ArrayBuffer>): Promise<void> {

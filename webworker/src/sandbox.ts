@@ -5,7 +5,7 @@
 
 import frame from "embed:frame";
 import type { Bytes } from "./bytes.ts";
-import { decodeRunner, type FromRunner, type Job, type Outcome, type ToRunner } from "./channel.ts";
+import { type Checkpoint, decodeRunner, type FromRunner, type Job, type Outcome, type ToRunner } from "./channel.ts";
 import { trustedPolicy } from "./trusted.ts";
 
 /** How long a runner may take to stop by itself, in milliseconds. */
@@ -24,6 +24,7 @@ export interface Silence {
 export interface Handlers {
   compiled(): void;
   progress(permille: number, text: string, fuel: number): void;
+  checkpoint(at: Checkpoint): void;
 }
 
 export class Sandbox {
@@ -138,6 +139,8 @@ export class Sandbox {
         return this.handlers.compiled();
       case "progress":
         return this.handlers.progress(message.permille, message.text, message.fuel);
+      case "checkpoint":
+        return this.handlers.checkpoint(message.at);
       case "end":
         return this.#ended?.(message.outcome);
       default:

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import test from "node:test";
-import type { Job, Outcome } from "../src/channel.ts";
+import { beginning, type Job, type Outcome } from "../src/channel.ts";
 import { execute, type Go, type Pace } from "../src/execute.ts";
 
 const payloads = "../payloads";
@@ -14,7 +14,7 @@ const loop = new WebAssembly.Module(read("hostile/loop/loop.metered.wasm"));
 const golden = read("factor/golden/input.txt");
 
 function job(change: Partial<Job> = {}): Job {
-  return { input: golden, args: [], seed: new Uint8Array(32), fuel: 2 ** 53 - 1, outputBytes: 1 << 20, millis: 60_000, ...change };
+  return { input: golden, args: [], seed: new Uint8Array(32), fuel: 2 ** 53 - 1, segmentFuel: 2 ** 53 - 1, outputBytes: 1 << 20, millis: 60_000, from: beginning, ...change };
 }
 
 /** A pace that lets n slices go and counts them. */
@@ -33,7 +33,7 @@ class Slices implements Pace {
 }
 
 function run(module: WebAssembly.Module, change: Partial<Job> = {}, pace: Pace = new Slices(Infinity, "go"), now = () => performance.now()): Promise<Outcome> {
-  return execute(module, job(change), pace, now, () => {});
+  return execute(module, job(change), pace, now, { progress: () => {}, checkpoint: () => {} });
 }
 
 /** A clock that jumps by step at every look: with it, slices are as small or as large as they get. */
@@ -75,7 +75,9 @@ test("the fuel limit ends a run, and used fuel is the limit", async () => {
     assert.deepEqual([outcome.end, outcome.code, outcome.fuel], ["fuel", 0, fuel]);
   }
   assert.equal((await run(factor, { fuel: all })).end, "exit");
-  assert.deepEqual(await run(loop, { fuel: 5_000_000 }), { end: "fuel", code: 0, fuel: 5_000_000, output: new Uint8Array(), detail: "" });
+  const { links, ...outcome } = await run(loop, { fuel: 5_000_000 });
+  assert.deepEqual(outcome, { end: "fuel", code: 0, fuel: 5_000_000, output: new Uint8Array(), detail: "" });
+  assert.equal(links.length, 32);
 });
 
 test("output over its limit ends a run", async () => {
@@ -120,7 +122,7 @@ function module(body: number[]): WebAssembly.Module {
 
 test("unreachable is a trap, and voted", async () => {
   const outcome = await run(module([0x00, 0x0b]));
-  assert.deepEqual(outcome, { end: "trap", code: 0, fuel: 0, output: new Uint8Array(), detail: "" });
+  assert.deepEqual([outcome.end, outcome.code, outcome.fuel, outcome.output.length, outcome.detail], ["trap", 0, 0, 0, ""]);
 });
 
 test("a call stack that ran out, by the module's own count, is a trap", async () => {

@@ -15,8 +15,10 @@ interface Call {
   readonly fn: string;
   readonly args: readonly string[];
   readonly errno?: number;
+  readonly answer?: number;
   readonly end?: string;
   readonly code?: number;
+  readonly state?: string;
   readonly memory?: readonly Patch[];
 }
 
@@ -35,29 +37,36 @@ for (const v of vectors("abi")) {
     const memory = new Uint8Array(65536);
     const fuel = { value: 0n };
     const progress: { permille: number; text: string }[] = [];
+    const limit = BigInt((v["segment_fuel"] as number | undefined) ?? 0);
+    const used = BigInt((v["used"] as number | undefined) ?? 0);
     const host = new Host(
       {
+        number: (v["segment"] as number | undefined) ?? 0,
+        state: Uint8Array.from(Buffer.from((v["state"] as string | undefined) ?? "", "base64")),
+        written: 0,
         input: Uint8Array.from(Buffer.from(text(v, "input"), "base64")),
         args: v["args"] as string[],
         seed: fromHex(text(v, "seed"), 32) ?? assert.fail("seed"),
         outputBytes: v["output_bytes"] as number,
       },
       (permille, text) => progress.push({ permille, text }),
+      () => limit > 0n && used - fuel.value >= limit - limit / 2n,
     );
     host.attach({ memory, fuel });
     patch(memory, v["memory"] as Patch[]);
-    const functions = host.preview1();
+    const functions = { ...host.preview1(), ...host.own() };
     for (const [i, c] of (v["calls"] as Call[]).entries()) {
       const expected = memory.slice();
       patch(expected, c.memory);
       const args = c.args.map((a, k) => argument(c.fn, k, a));
       try {
-        if (c.fn === "progress") host.progress(...(args as [number, number, number]));
-        else assert.equal(functions[c.fn]?.(...args), c.errno, `call ${i}, ${c.fn}: errno`);
+        const answer = functions[c.fn]?.(...args);
+        assert.equal(typeof answer === "number" ? answer >>> 0 : answer, c.errno ?? c.answer, `call ${i}, ${c.fn}: answer`);
         assert.equal(c.end, undefined, `call ${i}, ${c.fn} ends the run`);
       } catch (e) {
         if (!(e instanceof Ended)) throw e;
         assert.deepEqual([e.end, e.code], [c.end, c.code ?? 0], `call ${i}, ${c.fn}: end`);
+        assert.equal(Buffer.from(e.state).toString("base64"), c.state ?? "", `call ${i}, ${c.fn}: state`);
       }
       assert.equal(firstDifference(memory, expected), -1, `call ${i}, ${c.fn}: memory differs`);
     }
