@@ -68,7 +68,7 @@ func stage(ts *testscript.TestScript, neg bool, args []string) {
 	case "loop":
 		source, module = payloads.LoopSource, payloads.LoopModule
 	case "steps":
-		source, module, input, segment = payloads.StepsSource, payloads.StepsModule, []byte("1500000\n"), 50_000_000
+		source, module, input, segment = payloads.StepsSource, payloads.StepsModule, []byte("2500000\n"), 50_000_000
 	default:
 		input = []byte(ts.ReadFile(args[0]))
 	}

@@ -389,7 +389,7 @@ func altered(o *wire.Offer, change func(*wire.Reached)) wire.Checkpoint {
 
 // TestCheckpointRoom: a hub that has no room goes on without, and says so once.
 func TestCheckpointRoom(t *testing.T) {
-	h := startHub(t, Options{UnsafeOneNetwork: true, CheckpointBytes: 1500})
+	h := startHub(t, Options{UnsafeOneNetwork: true, CheckpointBytes: 6000})
 	r := newRunner(h)
 	h.submit(h.stepsOrder(4, 1, 1), "")
 	w := h.join(1)
