@@ -40,6 +40,7 @@ go_() { # folder/name, pages
 }
 
 c factor/factor 16
+c steps/steps 16
 c hostile/loop/loop 16
 c primes/primes 16
 c primes/primes-sum 16

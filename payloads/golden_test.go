@@ -160,7 +160,7 @@ func (c *goldenCase) test(t *testing.T, compiler, interpreter *sandbox.Engine) {
 	}
 	if check := checks[filepath.Join(c.dir, c.Module)]; check != nil && o.End == sandbox.Exit && o.Code == 0 {
 		if want := check(t, c, input); !bytes.Equal(o.Output, want) {
-			t.Errorf("an independent computation gives\n%.2000q, the module\n%.2000q", want, o.Output)
+			t.Errorf("an independent computation gives\n%.500q, the module\n%.500q", want, o.Output)
 		}
 	}
 }
@@ -211,7 +211,7 @@ func (c *goldenCase) compare(t *testing.T, engine string, o *sandbox.Outcome) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(o.Output, want) {
-		t.Errorf("%s: output\n%.2000q, want\n%.2000q", engine, o.Output, want)
+		t.Errorf("%s: output\n%.500q, want\n%.500q", engine, o.Output, want)
 	}
 }
 

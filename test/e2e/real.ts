@@ -10,7 +10,7 @@ import type { Signer } from "./sign.ts";
 
 
 
-const bin = process.env["COUNTERSIGN_BIN"] ?? join(root, "bin");
+export const bin = process.env["COUNTERSIGN_BIN"] ?? join(root, "bin");
 const password = "correct horse battery staple";
 
 /** Runs a program to its end and returns what it printed. */
@@ -83,6 +83,12 @@ export const loop: Payload = {
   purpose: "Runs for ever, to be stopped.",
   source: join(root, "payloads/hostile/loop/loop.wasm"),
   module: join(root, "payloads/hostile/loop/loop.metered.wasm"),
+};
+
+export const steps: Payload = {
+  purpose: "Mixes a number for a long time.",
+  source: join(root, "payloads/steps/steps.wasm"),
+  module: join(root, "payloads/steps/steps.metered.wasm"),
 };
 
 /** A program that goes on, and what it says. */
