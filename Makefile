@@ -6,7 +6,7 @@ GO      ?= go
 WEB     := webworker
 STAMP   := $(WEB)/node_modules/.package-lock.json
 
-.PHONY: demo test check check-arm build web payloads bench bench-meter bench-costs bench-stack conformance bench-checkpoints e2e unit race fuzz fuzz-modules corpus clean
+.PHONY: demo test check check-arm build web payloads bench bench-meter bench-costs bench-stack conformance bench-checkpoints bench-warm e2e unit race fuzz fuzz-modules corpus clean
 
 demo: build ## ONCE=1 ends after the verification
 	ONCE=$(ONCE) PORT=$(PORT) scripts/demo.sh
@@ -73,6 +73,9 @@ bench-costs: ## what single instructions cost in time
 
 bench-checkpoints: ## how much of visitors' time is kept, and the curve in docs
 	$(GO) run ./bench/checkpoints -svg docs/img/checkpoints.svg
+
+bench-warm: need-browser $(STAMP) ## how much faster tasks are after a warm-up
+	node bench/warm/warm.mjs 5
 
 fuzz: ## FUZZTIME=30s for each target
 	scripts/fuzz.sh $(or $(FUZZTIME),30s)

@@ -6,11 +6,13 @@ import { printable } from "./bytes.ts";
 import type { FromRunner, Job, Outcome, ToRunner } from "./channel.ts";
 import { canYield, execute } from "./execute.ts";
 import { Throttle } from "./throttle.ts";
+import { warmUp } from "./warm.ts";
 
 const reportEvery = 200; // milliseconds
 
 let port: MessagePort;
 let compiled: Promise<WebAssembly.Module> | null = null;
+let cold = true;
 let permille = 0;
 let text = "";
 let reportedAt = 0;
@@ -60,6 +62,9 @@ async function run(job: Job): Promise<void> {
     if ((await throttle.rest()) === "cancelled") throw new Error("stopped before it began");
     [permille, text] = [0, ""];
     throttle.begin(job.millis);
+    if (cold) await warmUp(module, job, throttle, clock.now);
+    cold = false;
+    throttle.begin(job.millis);
     outcome = await execute(module, job, throttle, clock.now, {
       progress: (p, t) => ([permille, text] = [p, t]),
       checkpoint: (at) => send({ type: "checkpoint", at }),
@@ -72,6 +77,7 @@ async function run(job: Job): Promise<void> {
 
 async function load(bytes: Uint8Array<ArrayBuffer>): Promise<void> {
   const before = clock.now();
+  cold = true;
   compiled = WebAssembly.compile(bytes);
   try {
     await compiled;
