@@ -97,6 +97,9 @@ func (s *Store) open(o Options) (err error) {
 		return err
 	}
 	if !o.ReadOnly {
+		if err := s.openLog(); err != nil {
+			return fmt.Errorf("appending to the transparency log: %w", err)
+		}
 		s.group = startGroup(s.db)
 	}
 	return nil
