@@ -133,3 +133,15 @@ func (v *Verifier) CheckProof(entry, proof []byte, now time.Time) (*Opened, erro
 	}
 	return v.witnessed(p.Checkpoint, now)
 }
+
+// Cosignature returns the first of the lines that is the witness's good
+// cosignature of c.
+func Cosignature(witness VKey, c *Checkpoint, all []Signature) (Signature, bool) {
+	body := c.Body()
+	for _, s := range all {
+		if _, ok := s.verify(witness, body); ok && s.by(witness) {
+			return s, true
+		}
+	}
+	return Signature{}, false
+}
