@@ -29,6 +29,7 @@ type serveFlags struct {
 	maxConnections, maxNetwork   int
 	oneNetwork                   bool
 	logFormat, logLevel          string
+	log                          logFlags
 }
 
 func serveCommand() *cobra.Command {
@@ -58,6 +59,7 @@ flag goes before the environment, and the environment before the file.`,
 	flags.IntVar(&f.maxConnections, "max-connections", 0, "most worker connections (0: 20000)")
 	flags.IntVar(&f.maxNetwork, "max-per-network", 0, "most worker connections of one network prefix (0: 1024)")
 	flags.BoolVar(&f.oneNetwork, "unsafe-one-network", false, "count every worker key as independent, even on one machine: for demonstrations and tests")
+	f.log.add(flags)
 	flags.StringVar(&f.logFormat, "log-format", "text", "text or json")
 	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	c.RunE = func(c *cobra.Command, _ []string) error {
@@ -97,6 +99,7 @@ func (f *serveFlags) options(stderr io.Writer) (opt hub.Options, err error) {
 	}
 	opt = hub.Options{Data: f.data, Title: f.title, Origin: f.origin, AllowOrigins: f.allowOrigins,
 		MaxConnections: f.maxConnections, MaxPerNetwork: f.maxNetwork, UnsafeOneNetwork: f.oneNetwork}
+	f.log.set(&opt)
 	if opt.Policy, err = readCapped(f.policy, maxPolicy); err != nil {
 		return opt, fmt.Errorf("reading the policy: %w", err)
 	}
@@ -182,6 +185,7 @@ func (f *serveFlags) listener() (net.Listener, string, error) {
 func (f *serveFlags) greet(w io.Writer, h *hub.Hub, address string) {
 	p := h.Policy()
 	fmt.Fprintf(w, "hub key    %s\n", h.Key())
+	f.log.greet(w, h)
 	fmt.Fprintf(w, "policy     version %d, until %s\n", p.Version, p.Expires)
 	for _, r := range p.Researchers {
 		fmt.Fprintf(w, "researcher %s signs %s with %s\n", r.Name, r.Prefix, r.Key)

@@ -28,6 +28,8 @@ func (h *Hub) routes() http.Handler {
 	handle("GET "+wire.WorkPath, h.accept)
 	handle("GET /m/{digest}", h.getModule)
 	handle("GET /s/{name}", h.getStatement)
+	handle("GET /log/checkpoint", h.getLogCheckpoint)
+	handle("GET /log/tile/{path...}", h.getLogTile)
 	handle("POST /v1/releases", h.postRelease)
 	handle("POST /v1/orders", h.postOrder)
 	handle("POST /v1/stops", h.postStop)

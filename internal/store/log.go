@@ -175,8 +175,9 @@ func (v LogView) Entry(index int64) ([]byte, error) {
 }
 
 // PutPublished makes a text about published checkpoints durable, under a name.
-func (s *Store) PutPublished(name string, text []byte) error {
-	return s.group.wait(write{size: len(text), apply: func(tx *bolt.Tx) error {
+// done is called when it is, or has failed; not if an error is returned.
+func (s *Store) PutPublished(name string, text []byte, done func(error)) error {
+	return s.group.submit(write{size: len(text), done: done, apply: func(tx *bolt.Tx) error {
 		return tx.Bucket(bucketPublished).Put([]byte(name), text)
 	}})
 }
