@@ -43,9 +43,10 @@ type notary struct {
 	done   sync.WaitGroup
 
 	mu        sync.Mutex
-	rounds    []*round // newer than what is published, by size
-	published *translog.Checkpoint
-	witnessed *translog.Checkpoint // the newest published one that enough witnesses cosigned; nil: none
+	rounds    []*round             // not published yet, by size
+	out       *translog.Checkpoint // published, or on its way to the disk to be published
+	published *translog.Checkpoint // on disk, and what everybody sees
+	witnessed *translog.Checkpoint // the newest of those that enough witnesses cosigned; nil: none
 	changed   chan struct{}        // closed, and made again, when something was published
 	wake      []chan struct{}      // of the witnesses: there is a new checkpoint
 }
@@ -83,12 +84,25 @@ func newNotary(ctx context.Context, h *Hub) (*notary, error) {
 		return nil, err
 	}
 	n.ended, n.stop = context.WithCancel(ctx)
+	if err := n.advance(); err != nil {
+		return n, err
+	}
+	n.mu.Lock()
+	published, changed := n.published, n.changed
+	n.mu.Unlock()
+	if published == nil {
+		select {
+		case <-changed:
+		case <-h.failed:
+			return n, h.failure
+		}
+	}
 	for _, r := range remotes {
 		wake := make(chan struct{}, 1)
 		n.wake = append(n.wake, wake)
 		n.done.Go(func() { n.ask(n.ended, r, wake) })
 	}
-	return n, n.advance()
+	return n, nil
 }
 
 func (n *notary) close() {
@@ -103,6 +117,7 @@ const (
 
 // load takes up what was published before, if it is of this key.
 func (n *notary) load() error {
+	defer func() { n.out = n.published }()
 	for name, into := range map[string]**translog.Checkpoint{keptPublished: &n.published, keptWitnessed: &n.witnessed} {
 		text, err := n.store.Published(name)
 		if err != nil {
@@ -174,7 +189,7 @@ func (n *notary) advance() error {
 		n.rounds = append(n.rounds, &round{c: c})
 		time.AfterFunc(n.wait, func() { n.settle(size) })
 	}
-	if n.published == nil || (n.quorum == 0 && c != nil) {
+	if n.out == nil || (n.quorum == 0 && c != nil) {
 		n.publish(n.newest()) // somebody may look at once, even where there is nothing yet
 	}
 	for _, wake := range n.wake {
@@ -191,7 +206,7 @@ func (n *notary) newest() *translog.Checkpoint {
 	if len(n.rounds) > 0 {
 		return n.rounds[len(n.rounds)-1].c
 	}
-	return n.published
+	return n.out
 }
 
 // settle publishes a checkpoint for which witnesses took too long.
@@ -207,34 +222,36 @@ func (n *notary) settle(size int64) {
 	}
 }
 
-// publish makes c what everybody sees. n.mu is held.
+// publish makes c what everybody sees, as soon as it is on disk: a log that
+// was seen must not be smaller after a crash. n.mu is held.
 func (n *notary) publish(c *translog.Checkpoint) {
 	if n.ended.Err() != nil {
 		return
 	}
-	n.published = c
+	n.out = c
 	for len(n.rounds) > 0 && n.rounds[0].c.Size <= c.Size {
 		n.rounds = n.rounds[1:]
 	}
-	n.keep(keptPublished, c)
+	names := []string{keptPublished}
 	if n.enough(c) {
-		n.witnessed = c
-		n.keep(keptWitnessed, c)
+		names = append(names, keptWitnessed)
 	}
-	close(n.changed)
-	n.changed = make(chan struct{})
-}
-
-// keep remembers a checkpoint over restarts. It is not waited for: one that is
-// lost is signed again.
-func (n *notary) keep(name string, c *translog.Checkpoint) {
-	done := func(err error) {
+	err := n.store.PutPublished(c.Encode(), names, func(err error) {
 		if err != nil {
 			n.fail(err)
+			return
 		}
-	}
-	if err := n.store.PutPublished(name, c.Encode(), done); err != nil {
-		n.log.Debug("a checkpoint is not kept", "error", err) // the store is closed
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.published = c
+		if n.enough(c) {
+			n.witnessed = c
+		}
+		close(n.changed)
+		n.changed = make(chan struct{})
+	})
+	if err != nil {
+		n.log.Debug("a checkpoint is not published", "error", err) // the store is closed
 	}
 }
 
@@ -247,8 +264,8 @@ func (n *notary) cosigned(size int64, s translog.Signature) {
 		with.Signatures = append(append([]translog.Signature(nil), c.Signatures...), s)
 		return &with
 	}
-	if n.published != nil && n.published.Size == size {
-		n.publish(add(n.published))
+	if n.out != nil && n.out.Size == size {
+		n.publish(add(n.out))
 		return
 	}
 	for _, r := range n.rounds {

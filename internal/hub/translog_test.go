@@ -82,6 +82,7 @@ func TestLog(t *testing.T) {
 	o := h.rangeOrder(10)
 	order := h.submit(o, "")
 	stop := h.stopOrder(order)
+	eventually(t, "the stop is published, which it did not wait for", func() bool { return h.checkpoint(v).Size == 3 })
 	all := []canon.Digest{o.ReleaseSHA256, order, stop}
 	for i, d := range all {
 		c, err := h.proved(v, d)
@@ -368,7 +369,7 @@ func TestLogOfAnotherDisk(t *testing.T) {
 	if s, err = store.Open(other.opt.Data, nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.PutPublished(keptPublished, text, func(error) {}); err != nil || s.Close() != nil {
+	if err := s.PutPublished(text, []string{keptPublished}, func(error) {}); err != nil || s.Close() != nil {
 		t.Fatal(err)
 	}
 	if _, err := New(context.Background(), other.opt); err == nil || !strings.Contains(err.Error(), "the log on disk has 0 entries, and 1 were published") {

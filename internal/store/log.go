@@ -174,11 +174,17 @@ func (v LogView) Entry(index int64) ([]byte, error) {
 	return translog.Entry(st.Bytes, st.Signature)
 }
 
-// PutPublished makes a text about published checkpoints durable, under a name.
-// done is called when it is, or has failed; not if an error is returned.
-func (s *Store) PutPublished(name string, text []byte, done func(error)) error {
-	return s.group.submit(write{size: len(text), done: done, apply: func(tx *bolt.Tx) error {
-		return tx.Bucket(bucketPublished).Put([]byte(name), text)
+// PutPublished makes a checkpoint durable under some names. It does not wait
+// for room. done is called when it is durable, or has failed; not if an error
+// is returned.
+func (s *Store) PutPublished(text []byte, names []string, done func(error)) error {
+	return s.group.submit(write{size: len(text), now: true, done: done, apply: func(tx *bolt.Tx) error {
+		for _, name := range names {
+			if err := tx.Bucket(bucketPublished).Put([]byte(name), text); err != nil {
+				return err
+			}
+		}
+		return nil
 	}})
 }
 
