@@ -25,7 +25,7 @@ var layers = []struct {
 	{"statements and metering are usable without a hub", true,
 		[]string{"policy", "release", "meter"}},
 	{"running and deciding know nothing of each other, of disks or sockets", false,
-		[]string{"internal/sandbox", "internal/job", "internal/client", "internal/witness"}},
+		[]string{"internal/sandbox", "internal/job", "internal/client", "internal/witness", "internal/monitor"}},
 	{"the store keeps facts and decides nothing", false,
 		[]string{"internal/store"}},
 	{"adapters join the parts to sockets", false,

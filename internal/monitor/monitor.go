@@ -1,0 +1,298 @@
+// Package monitor audits a hub's transparency log from outside: docs/spec/log.md,
+// section "Audit". It downloads everything, computes every hash again, looks at
+// every statement, and compares with what it remembers.
+package monitor
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/countersign/countersign/internal/canon"
+	"github.com/countersign/countersign/internal/translog"
+	"github.com/countersign/countersign/keys"
+)
+
+const (
+	fetchTimeout = time.Minute
+	attempts     = 3
+)
+
+// Options of New. Hub, Verifier and Keys are needed.
+type Options struct {
+	Hub      string // its base URL
+	Verifier *translog.Verifier
+	Keys     []keys.PublicKey // whose statements are expected
+	State    string           // file with the checkpoint seen last; "": none
+	Now      func() time.Time // nil: time.Now
+}
+
+// Monitor follows one log.
+type Monitor struct {
+	opt   Options
+	http  *http.Client
+	kept  *remembered // from the state file, until the log has been compared with it
+	tree  tree
+	names map[canon.Digest]string // of releases in the log, and of orders by their release
+	seen  *translog.Opened
+}
+
+// tree is the log's hashes as its entries give them.
+type tree struct {
+	size   int64
+	hashes []tlog.Hash // by tlog.StoredHashIndex
+}
+
+func (t *tree) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
+	all := make([]tlog.Hash, len(indexes))
+	for i, index := range indexes {
+		if index >= int64(len(t.hashes)) {
+			return nil, fmt.Errorf("hash %d of %d", index, len(t.hashes))
+		}
+		all[i] = t.hashes[index]
+	}
+	return all, nil
+}
+
+func (t *tree) add(entry []byte) error {
+	more, err := tlog.StoredHashes(t.size, entry, t)
+	if err != nil {
+		return err
+	}
+	t.hashes = append(t.hashes, more...)
+	t.size++
+	return nil
+}
+
+// Report is what is known of a log whose every byte was looked at.
+type Report struct {
+	Origin     string         `json:"origin"`
+	Size       int64          `json:"size"`
+	Root       tlog.Hash      `json:"root"`
+	Statements map[string]int `json:"statements"` // how many of which kind are new
+	Tiles      int            `json:"tiles"`
+	Remembered *int64         `json:"remembered"` // size of the checkpoint that it goes on from
+	Witnessed  bool           `json:"witnessed"`
+	Witnesses  []string       `json:"witnesses"`
+	Asked      int            `json:"witnesses_trusted"`
+}
+
+// New reads the state file.
+func New(opt Options) (*Monitor, error) {
+	u, err := url.Parse(opt.Hub)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" {
+		return nil, fmt.Errorf("hub address %q: want a URL like http://127.0.0.1:8080", opt.Hub)
+	}
+	opt.Hub = strings.TrimRight(opt.Hub, "/")
+	if opt.Now == nil {
+		opt.Now = time.Now
+	}
+	m := &Monitor{opt: opt, http: &http.Client{Timeout: fetchTimeout}, names: map[canon.Digest]string{}}
+	m.kept, err = loadState(opt.State, opt.Verifier.Log().Name)
+	return m, err
+}
+
+// Next looks at the log as it is now. It returns what is new since the last
+// call, and fails with a class of docs/spec/log.md when the log is not what it
+// should be. Errors without a class say that it could not be looked at.
+func (m *Monitor) Next(ctx context.Context) (*Report, []Entry, error) {
+	text, err := m.fetch(ctx, "checkpoint", translog.MaxCheckpoint)
+	if err != nil {
+		return nil, nil, fmt.Errorf("fetching the log's checkpoint: %w", err)
+	}
+	c, err := m.opt.Verifier.Open(text, m.opt.Now())
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := m.notSmaller(c); err != nil {
+		return nil, nil, err
+	}
+	from := m.tree.size
+	entries, err := m.extend(ctx, c.Size)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := m.same(c); err != nil {
+		return nil, nil, err
+	}
+	r := &Report{Origin: c.Origin, Size: c.Size, Root: c.Root, Statements: map[string]int{}, Witnessed: len(c.Witnesses) > 0, Witnesses: append([]string{}, c.Witnesses...)}
+	r.Asked, _ = m.opt.Verifier.Witnesses()
+	if r.Tiles, err = m.tiles(ctx, from, c.Size); err != nil {
+		return nil, nil, err
+	}
+	for _, e := range entries {
+		r.Statements[e.Type]++
+	}
+	if m.kept != nil {
+		r.Remembered = &m.kept.Size
+	}
+	if m.seen == nil || m.seen.Size != c.Size {
+		if err := saveState(m.opt.State, c.Checkpoint); err != nil {
+			return nil, nil, err
+		}
+	}
+	m.seen, m.kept = c, nil
+	return r, entries, nil
+}
+
+// notSmaller compares sizes with what was seen.
+func (m *Monitor) notSmaller(c *translog.Opened) error {
+	seen := m.tree.size
+	if m.kept != nil {
+		seen = m.kept.Size
+	}
+	if c.Size < seen {
+		return canon.Fail(translog.ClassRewound, "THE LOG WAS REWOUND: it had %d entries and has %d: the hub hides what it had shown", seen, c.Size)
+	}
+	return nil
+}
+
+// same compares the signed root, and the remembered one, with what the entries
+// give.
+func (m *Monitor) same(c *translog.Opened) error {
+	if m.kept != nil {
+		if root, err := tlog.TreeHash(m.kept.Size, &m.tree); err != nil || root != m.kept.Root {
+			return fork(m.kept.Size, root, m.kept.Root, "was seen before", err)
+		}
+	}
+	if root, err := tlog.TreeHash(c.Size, &m.tree); err != nil || root != c.Root {
+		return fork(c.Size, root, c.Root, "is signed", err)
+	}
+	return nil
+}
+
+func fork(size int64, got, want tlog.Hash, how string, err error) error {
+	if err != nil {
+		return err
+	}
+	return canon.Fail(translog.ClassFork, "THE LOG WAS FORKED: its first %d entries have the root %v, and %v %s: the hub shows another history", size, got, want, how)
+}
+
+// extend fetches entries up to a size and looks at each.
+func (m *Monitor) extend(ctx context.Context, size int64) (all []Entry, err error) {
+	before := m.tree // the slice grows behind it
+	defer func() {
+		if err != nil {
+			m.tree = before
+		}
+	}()
+	for m.tree.size < size {
+		n := m.tree.size >> translog.TileHeight
+		t := tlog.Tile{H: translog.TileHeight, L: translog.EntryLevel, N: n, W: int(min(size-n<<translog.TileHeight, translog.TileWidth))}
+		data, err := m.tile(ctx, t, int64(t.W)*(2+translog.MaxEntry))
+		if err != nil {
+			return nil, err
+		}
+		entries, err := unbundle(data, t)
+		if err != nil {
+			return nil, err
+		}
+		for _, entry := range entries[m.tree.size-n<<translog.TileHeight:] {
+			index := m.tree.size
+			if err := m.tree.add(entry); err != nil {
+				return nil, err
+			}
+			all = append(all, m.look(index, entry))
+		}
+	}
+	return all, nil
+}
+
+// unbundle takes the entries of a tile apart.
+func unbundle(data []byte, t tlog.Tile) (entries [][]byte, err error) {
+	path := translog.TilePath(t)
+	for range t.W {
+		if len(data) < 2 || len(data)-2 < int(binary.BigEndian.Uint16(data)) {
+			return nil, canon.Fail(translog.ClassWithheld, "ENTRIES ARE WITHHELD: %s has %d of its %d", path, len(entries), t.W)
+		}
+		n := 2 + int(binary.BigEndian.Uint16(data))
+		entries, data = append(entries, data[2:n]), data[n:]
+	}
+	if len(data) > 0 {
+		return nil, canon.Fail(translog.ClassEntry, "%s has %d bytes behind its entries", path, len(data))
+	}
+	return entries, nil
+}
+
+// tiles compares every tile that is new with the hashes of the entries.
+func (m *Monitor) tiles(ctx context.Context, from, size int64) (count int, err error) {
+	if from == size {
+		return 0, nil
+	}
+	return count, translog.Tiles(size, func(t tlog.Tile) error {
+		// Those that were full before are immutable, and were compared.
+		if translog.Covered(tlog.Tile{H: t.H, L: t.L, N: t.N, W: translog.TileWidth}, from) {
+			return nil
+		}
+		count++
+		got, err := m.tile(ctx, t, int64(t.W)*tlog.HashSize)
+		if err != nil {
+			return err
+		}
+		want, err := tlog.ReadTileData(t, &m.tree)
+		if err == nil && !bytes.Equal(got, want) {
+			err = canon.Fail(translog.ClassFork, "THE LOG CONTRADICTS ITSELF: tile %s does not have the hashes of its entries", translog.TilePath(t))
+		}
+		return err
+	})
+}
+
+// tile fetches what the checkpoint promises.
+func (m *Monitor) tile(ctx context.Context, t tlog.Tile, limit int64) ([]byte, error) {
+	path := "tile/" + translog.TilePath(t)
+	data, err := m.fetch(ctx, path, limit)
+	if err != nil && ctx.Err() == nil {
+		return nil, &canon.Error{Class: translog.ClassWithheld, Msg: "THE LOG IS WITHHELD: its checkpoint promises /log/" + path, Err: err}
+	}
+	return data, err
+}
+
+// fetch reads a body of at most limit bytes, and tries again what may be an
+// accident.
+func (m *Monitor) fetch(ctx context.Context, path string, limit int64) (data []byte, err error) {
+	for i := range attempts {
+		var again bool
+		if data, again, err = m.fetchOnce(ctx, path, limit); err == nil || !again {
+			return data, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(time.Duration(i+1) * 200 * time.Millisecond):
+		}
+	}
+	return nil, err
+}
+
+func (m *Monitor) fetchOnce(ctx context.Context, path string, limit int64) (data []byte, again bool, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, m.opt.Hub+"/log/"+path, nil)
+	if err != nil {
+		return nil, false, err
+	}
+	res, err := m.http.Do(req)
+	if err != nil {
+		var ue *url.Error
+		if errors.As(err, &ue) && ctx.Err() == nil {
+			err = fmt.Errorf("no hub at %s: %w", m.opt.Hub, ue.Err)
+		}
+		return nil, true, err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return nil, res.StatusCode >= 500, fmt.Errorf("the hub answers %s", res.Status)
+	}
+	data, err = io.ReadAll(io.LimitReader(res.Body, limit+1))
+	if err == nil && int64(len(data)) > limit {
+		return nil, false, fmt.Errorf("the hub sends more than %d bytes", limit)
+	}
+	return data, true, err
+}
