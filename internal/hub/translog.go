@@ -36,7 +36,6 @@ type notary struct {
 	quorum int
 	wait   time.Duration
 	log    *slog.Logger
-	now    func() time.Time
 	fail   func(error)
 	ended  context.Context
 	stop   context.CancelFunc
@@ -59,7 +58,7 @@ type round struct {
 
 // newNotary signs and publishes the log as it is, and begins to ask witnesses.
 func newNotary(ctx context.Context, h *Hub) (*notary, error) {
-	n := &notary{store: h.store, quorum: h.opt.WitnessQuorum, wait: h.opt.witnessWait, log: h.log, now: h.now, fail: h.fail, changed: make(chan struct{})}
+	n := &notary{store: h.store, quorum: h.opt.WitnessQuorum, wait: h.opt.witnessWait, log: h.log, fail: h.fail, changed: make(chan struct{})}
 	var err error
 	if n.key, err = h.store.LogKey(h.opt.LogOrigin); err != nil {
 		return nil, err
