@@ -6,7 +6,7 @@ GO      ?= go
 WEB     := webworker
 STAMP   := $(WEB)/node_modules/.package-lock.json
 
-.PHONY: demo test check check-arm build web payloads bench bench-meter bench-costs bench-stack e2e unit race fuzz fuzz-modules corpus clean
+.PHONY: demo test check check-arm build web payloads bench bench-meter bench-costs bench-stack bench-checkpoints e2e unit race fuzz fuzz-modules corpus clean
 
 demo: build ## ONCE=1 ends after the verification
 	ONCE=$(ONCE) PORT=$(PORT) scripts/demo.sh
@@ -66,6 +66,9 @@ bench-stack: build need-test ## how deep calls nest in node, Chromium and Firefo
 
 bench-costs: ## what single instructions cost in time
 	cd bench/meter && $(GO) run ./costs
+
+bench-checkpoints: ## how much of visitors' time is kept, and the curve in docs
+	$(GO) run ./bench/checkpoints -svg docs/img/checkpoints.svg
 
 fuzz: ## FUZZTIME=30s for each target
 	scripts/fuzz.sh $(or $(FUZZTIME),30s)

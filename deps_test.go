@@ -21,7 +21,7 @@ var layers = []struct {
 	packages []string
 }{
 	{"encodings and formats know nothing of what they are for", true,
-		[]string{"internal/canon", "internal/wasm", "internal/abi", "internal/wire", "internal/translog", "keys", "payloads", "webworker"}},
+		[]string{"internal/canon", "internal/wasm", "internal/abi", "internal/wire", "internal/interval", "internal/translog", "keys", "payloads", "webworker"}},
 	{"statements and metering are usable without a hub", true,
 		[]string{"policy", "release", "meter"}},
 	{"running and deciding know nothing of each other, of disks or sockets", false,
@@ -32,10 +32,12 @@ var layers = []struct {
 		[]string{"internal/hub", "internal/volunteer"}},
 	{"the fleet plays volunteers against a hub", false,
 		[]string{"internal/fleet"}},
+	{"benchmarks are no part of the product, and nothing imports them", false,
+		[]string{"bench/checkpoints"}},
 	{"commands are flags and wiring", false,
 		[]string{"cmd/signer", "cmd/hub", "cmd/verifysim"}},
 	{"whole-system tests are no part of the product, and nothing imports them", false,
-		[]string{"test/journey", "test/proof"}},
+		[]string{"test/evil", "test/journey", "test/proof"}},
 }
 
 // only says which packages alone may import something, and why.
@@ -50,7 +52,7 @@ var only = []struct {
 	{"github.com/golang-jwt/jwt/v5", []string{"internal/hub"}, "tokens are the hub's bookkeeping and authorise no code"},
 	{"github.com/spf13/cobra", []string{"cmd/signer", "cmd/hub", "cmd/verifysim"}, "flags are wiring"},
 	{module + "internal/store", []string{"internal/hub", "cmd/hub"}, "facts are reached through the hub"},
-	{module + "internal/job", []string{"internal/hub"}, "one place decides"},
+	{module + "internal/job", []string{"internal/hub", "bench/checkpoints"}, "one place decides, and one shows how well"},
 }
 
 // never says what a package must not import, and why.

@@ -21,4 +21,5 @@ build() { # folder, name, pages
 }
 
 build factor factor 16
+build steps steps 16
 build hostile/loop loop 16

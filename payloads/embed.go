@@ -12,6 +12,14 @@ var (
 	FactorModule []byte
 )
 
+// A mixer that can be handed on, on which resuming is tested.
+var (
+	//go:embed steps/steps.wasm
+	StepsSource []byte
+	//go:embed steps/steps.metered.wasm
+	StepsModule []byte
+)
+
 // An endless loop, on which kill switches are tested.
 var (
 	//go:embed hostile/loop/loop.wasm

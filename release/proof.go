@@ -9,14 +9,11 @@ import (
 	"github.com/countersign/countersign/internal/canon"
 )
 
-// MaxProof is the most hashes that prove an input: the height of the largest tree.
-const MaxProof = 40
-
 // CheckTaskInput makes sure that an input is the one that the signed order has
 // for a task: by its rule, or by a proof that it is in the signed file, which
-// is an RFC 6962 audit path for leaf task, from the bottom up. Errors are of
-// class input.
-func (o *Order) CheckTaskInput(task uint64, input []byte, proof []canon.Digest) error {
+// is an RFC 6962 audit path for leaf task: 32 bytes a hash, from the bottom up.
+// Errors are of class input.
+func (o *Order) CheckTaskInput(task uint64, input, proof []byte) error {
 	if task >= o.Tasks() {
 		return canon.Fail("input", "%s: task %d of %d", o.label(), task, o.Tasks())
 	}
@@ -26,9 +23,12 @@ func (o *Order) CheckTaskInput(task uint64, input []byte, proof []canon.Digest) 
 		}
 		return nil
 	}
-	path := make(tlog.RecordProof, len(proof))
-	for i, h := range proof {
-		path[i] = tlog.Hash(h)
+	path := make(tlog.RecordProof, len(proof)/tlog.HashSize)
+	for i := range path {
+		path[i] = tlog.Hash(proof[i*tlog.HashSize:])
+	}
+	if len(proof)%tlog.HashSize != 0 {
+		return canon.Fail("input", "%s: a proof of %d bytes", o.label(), len(proof))
 	}
 	if err := tlog.CheckRecord(path, int64(o.Tasks()), tlog.Hash(o.Input.Lines.TreeRoot), int64(task), tlog.RecordHash(input)); err != nil {
 		return canon.Fail("input", "%s: the input of task %d is not in the signed file", o.label(), task)
@@ -97,7 +97,7 @@ func (p *Prover) keep(i int, h tlog.Hash) (left tlog.Hash) {
 // Prove returns the audit path of a task's input. inputs calls each with those
 // from one task up to, not including, another; it is asked for tasks of the
 // same block as this one, and of the last.
-func (p *Prover) Prove(task uint64, inputs func(from, to uint64, each func(input []byte)) error) ([]canon.Digest, error) {
+func (p *Prover) Prove(task uint64, inputs func(from, to uint64, each func(input []byte)) error) ([]byte, error) {
 	read := func(indexes []int64) ([]tlog.Hash, error) {
 		hashes := make([]tlog.Hash, len(indexes))
 		for i, index := range indexes {
@@ -118,9 +118,9 @@ func (p *Prover) Prove(task uint64, inputs func(from, to uint64, each func(input
 	if err != nil {
 		return nil, fmt.Errorf("proving the input of task %d: %w", task, err)
 	}
-	proof := make([]canon.Digest, len(path))
-	for i, h := range path {
-		proof[i] = canon.Digest(h)
+	proof := make([]byte, 0, len(path)*tlog.HashSize)
+	for _, h := range path {
+		proof = append(proof, h[:]...)
 	}
 	return proof, nil
 }

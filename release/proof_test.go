@@ -44,7 +44,7 @@ func prover(o *Order, inputs [][]byte, level int) *Prover {
 	return p
 }
 
-func (p *Prover) of(t testing.TB, task uint64, inputs [][]byte) []canon.Digest {
+func (p *Prover) of(t testing.TB, task uint64, inputs [][]byte) []byte {
 	t.Helper()
 	last := (uint64(p.tasks) - 1) / p.Block()
 	proof, err := p.Prove(task, func(from, to uint64, each func([]byte)) error {
@@ -72,11 +72,11 @@ func TestProofs(t *testing.T) {
 				if err := o.CheckTaskInput(task, inputs[task], proof); err != nil {
 					t.Fatalf("%d tasks, level %d: %v", n, level, err)
 				}
-				for i := range proof {
-					wrong := append([]canon.Digest{}, proof...)
-					wrong[i][7] ^= 1
+				for i := 0; i < len(proof); i += 9 {
+					wrong := bytes.Clone(proof)
+					wrong[i] ^= 1
 					if o.CheckTaskInput(task, inputs[task], wrong) == nil {
-						t.Fatalf("%d tasks: task %d with hash %d changed", n, task, i)
+						t.Fatalf("%d tasks: task %d with byte %d changed", n, task, i)
 					}
 				}
 				for other := range uint64(n) {
@@ -139,11 +139,7 @@ func TestInputVectors(t *testing.T) {
 		}
 		t.Run(v.Name, func(t *testing.T) {
 			o := &Order{Title: "a vector", Input: v.Input}
-			var proof []canon.Digest
-			for p := v.Proof; len(p) > 0; p = p[32:] {
-				proof = append(proof, canon.Digest(p[:32]))
-			}
-			if err := o.CheckTaskInput(v.Task, v.Given, proof); (err == nil) != v.Good {
+			if err := o.CheckTaskInput(v.Task, v.Given, v.Proof); (err == nil) != v.Good {
 				t.Errorf("%s: %v", v.About, err)
 			} else if err != nil && canon.ClassOf(err) != "input" {
 				t.Errorf("class %s", canon.ClassOf(err))
@@ -157,11 +153,8 @@ func writeInputVectors(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := 0
-	write := func(name, about string, in Input, task uint64, given []byte, proof []canon.Digest, good bool) {
-		v := inputVector{name, about, in, task, append([]byte{}, given...), []byte{}, good}
-		for _, h := range proof {
-			v.Proof = append(v.Proof, h[:]...)
-		}
+	write := func(name, about string, in Input, task uint64, given, proof []byte, good bool) {
+		v := inputVector{name, about, in, task, append([]byte{}, given...), append([]byte{}, proof...), good}
 		data, err := json.MarshalIndent(v, "", "  ")
 		if err != nil {
 			t.Fatal(err)
@@ -177,7 +170,7 @@ func writeInputVectors(t *testing.T) {
 	write("range-swapped", "the input of another task", rule, 1, []byte("10 20\n"), nil, false)
 	write("range-long", "the last part, as long as the others", rule, 2, []byte("30 40\n"), nil, false)
 	write("range-spaces", "other bytes for the same numbers", rule, 0, []byte("10  20\n"), nil, false)
-	write("range-proof", "a proof where none belongs", rule, 0, []byte("10 20\n"), []canon.Digest{{}}, false)
+	write("range-proof", "a proof where none belongs", rule, 0, []byte("10 20\n"), make([]byte, 32), false)
 	write("range-beyond", "a task that the order has not", rule, 3, []byte("40 50\n"), nil, false)
 	write("range-large", "the largest numbers", Input{Range: &Range{From: canon.MaxInteger - 3, To: canon.MaxInteger, Step: canon.MaxInteger}}, 0,
 		[]byte("9007199254740988 9007199254740991\n"), nil, true)
@@ -198,21 +191,22 @@ func writeInputVectors(t *testing.T) {
 	write("lines-invented", "an input that is not in the file", o.Input, 2, []byte("line 7\n"), good, false)
 	write("lines-swapped", "another task's input, with its proof", o.Input, 3, inputs[2], good, false)
 	write("lines-cut", "a part of the input", o.Input, 2, inputs[2][:len(inputs[2])-1], good, false)
-	write("lines-proof-short", "a hash is missing", o.Input, 2, inputs[2], good[:len(good)-1], false)
-	write("lines-proof-long", "a hash too many", o.Input, 2, inputs[2], append(append([]canon.Digest{}, good...), canon.Digest{}), false)
+	write("lines-proof-short", "a hash is missing", o.Input, 2, inputs[2], good[:len(good)-32], false)
+	write("lines-proof-part", "a part of a hash is missing", o.Input, 2, inputs[2], good[:len(good)-1], false)
+	write("lines-proof-long", "a hash too many", o.Input, 2, inputs[2], append(bytes.Clone(good), make([]byte, 32)...), false)
 	write("lines-proof-none", "no proof", o.Input, 2, inputs[2], nil, false)
-	write("lines-proof-reversed", "the hashes from the top down", o.Input, 2, inputs[2], []canon.Digest{good[2], good[1], good[0]}, false)
+	write("lines-proof-reversed", "the hashes from the top down", o.Input, 2, inputs[2], slices.Concat(good[64:], good[32:64], good[:32]), false)
 	write("lines-beyond", "a task that the order has not", o.Input, 7, inputs[6], p.of(t, 6, inputs), false)
 	// A node's hash is that of 1, left, right: nobody may take it for a leaf.
 	two, twoInputs := linesOrder(t, 4, 1)
 	q := prover(two, twoInputs, 0)
 	left := append([]byte{}, q.kept[0][0][:]...)
-	write("lines-node", "the inside of the tree given as an input", two.Input, 0, append(left, q.kept[0][1][:]...), q.of(t, 0, twoInputs)[1:], false)
+	write("lines-node", "the inside of the tree given as an input", two.Input, 0, append(left, q.kept[0][1][:]...), q.of(t, 0, twoInputs)[32:], false)
 
 	rnd := rand.New(rand.NewPCG(1, 9))
 	for i := range 4 {
-		wrong := append([]canon.Digest{}, good...)
-		wrong[rnd.IntN(len(wrong))][rnd.IntN(32)] ^= 1 << rnd.IntN(8)
+		wrong := bytes.Clone(good)
+		wrong[rnd.IntN(len(wrong))] ^= 1 << rnd.IntN(8)
 		write(fmt.Sprintf("lines-bit-%d", i), "one bit of the proof is another", o.Input, 2, inputs[2], wrong, false)
 	}
 	if err := os.WriteFile(filepath.Join(inputVectors, "INDEX"), fmt.Appendf(nil, "%d\n", n), 0o644); err != nil {

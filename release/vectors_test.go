@@ -82,7 +82,14 @@ func (v vector) run(t *testing.T) {
 		}
 		trusted = append(trusted, key)
 	}
-	_, _, err = OpenPinned(v.Statement, v.Signature, trusted, at)
+	switch v.Kind {
+	case "release":
+		_, _, err = OpenPinned(v.Statement, v.Signature, trusted, at)
+	case "order":
+		_, _, err = OpenOrderPinned(v.Statement, v.Signature, trusted, at)
+	default:
+		t.Fatalf("kind %q", v.Kind)
+	}
 	got := canon.ClassOf(err)
 	if err == nil {
 		got = "ok"
@@ -133,7 +140,62 @@ func buildVectors(t testing.TB) []vector {
 	b.encodings()
 	b.bounds()
 	b.expiry()
+	b.orders()
 	return b.all
+}
+
+// orders adds the cases in which orders differ from releases.
+func (b *builder) orders() {
+	order := func(name, class string, change func(*Order)) {
+		o := sampleOrder(b.t)
+		change(o)
+		st, err := canon.Encode(o)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		b.add("order "+name, class, st, keys.Sign(b.key, st, OrderType)).Kind = "order"
+	}
+	text := func(name, class, old, new string) {
+		st, err := canon.Encode(sampleOrder(b.t))
+		if err != nil || !bytes.Contains(st, []byte(old)) {
+			b.t.Fatalf("%s: %v", name, err)
+		}
+		st = bytes.Replace(st, []byte(old), []byte(new), 1)
+		b.add("order "+name, class, st, keys.Sign(b.key, st, OrderType)).Kind = "order"
+	}
+	order("good", "ok", func(*Order) {})
+	order("good range", "ok", func(o *Order) { o.Input = Input{Range: &Range{0, 100, 7}} })
+	order("good largest range", "ok", func(o *Order) { o.Input = Input{Range: &Range{0, canon.MaxInteger, 8192}} })
+	order("good largest file", "ok", func(o *Order) {
+		o.Input.Lines.Length, o.Input.Lines.Lines, o.Input.Lines.PerTask = MaxInputFile, MaxInputFile, MaxTaskInput
+	})
+	order("good one of one", "ok", func(o *Order) { o.Redundancy.Vote = &Vote{1, 1} })
+	for name, change := range map[string]func(*Order){
+		"no title": func(o *Order) { o.Title = "" }, "long title": func(o *Order) { o.Title = strings.Repeat("t", 201) },
+		"no rule": func(o *Order) { o.Input = Input{} }, "two rules": func(o *Order) { o.Input.Range = &Range{0, 1, 1} },
+		"empty range": func(o *Order) { o.Input = Input{Range: &Range{5, 5, 1}} }, "range backwards": func(o *Order) { o.Input = Input{Range: &Range{6, 5, 1}} },
+		"step 0": func(o *Order) { o.Input = Input{Range: &Range{0, 5, 0}} }, "too many tasks": func(o *Order) { o.Input = Input{Range: &Range{0, 1<<40 + 1, 1}} },
+		"no bytes": func(o *Order) { o.Input.Lines.Length = 0 }, "too many bytes": func(o *Order) { o.Input.Lines.Length = MaxInputFile + 1 },
+		"no lines": func(o *Order) { o.Input.Lines.Lines = 0 }, "more lines than bytes": func(o *Order) { o.Input.Lines.Lines = o.Input.Lines.Length + 1 },
+		"no lines a task": func(o *Order) { o.Input.Lines.PerTask = 0 }, "too many lines a task": func(o *Order) { o.Input.Lines.PerTask = MaxTaskInput + 1 },
+		"no redundancy": func(o *Order) { o.Redundancy.Vote = nil }, "half agree": func(o *Order) { o.Redundancy.Vote = &Vote{2, 4} },
+		"none agree": func(o *Order) { o.Redundancy.Vote = &Vote{0, 1} }, "more agree than vote": func(o *Order) { o.Redundancy.Vote = &Vote{3, 2} },
+		"too many lanes": func(o *Order) { o.Redundancy.Vote = &Vote{17, 17} }, "complete at 0": func(o *Order) { o.CompletePermille = 0 },
+		"complete at 1001": func(o *Order) { o.CompletePermille = 1001 }, "priority 10": func(o *Order) { o.Priority = 10 },
+		"ends before it begins": func(o *Order) { o.Expires = o.NotBefore },
+	} {
+		order("bounds "+name, "bounds", change)
+	}
+	order("expired", "expiry", func(o *Order) { o.NotBefore, o.Expires = canon.TimeOf(now.Add(-time.Hour)), canon.TimeOf(now) })
+	order("more than 90 days ahead", "expiry", func(o *Order) { o.Expires = canon.TimeOf(now.Add(90*24*time.Hour + time.Second)) })
+	text("unknown rule", "encoding", `"lines": {`, `"files": {`)
+	text("unknown member", "encoding", `"priority": 5`, `"priority": 5,`+"\n"+`  "urgent": 1`)
+	text("negative", "encoding", `"priority": 5`, `"priority": -5`)
+	text("float", "encoding", `"agree": 2`, `"agree": 2.0`)
+	text("unknown redundancy", "encoding", `"vote": {`, `"none": {`)
+	text("of another type", "encoding", OrderType, Type)
+	text("null rule", "encoding", `"redundancy": {`, `"redundancy": null, "x": {`)
+	slices.SortFunc(b.all, func(x, y vector) int { return strings.Compare(x.Name, y.Name) })
 }
 
 func (b *builder) add(name, class string, statement, signature []byte) *vector {

@@ -27,6 +27,7 @@ type serveFlags struct {
 	title, origin                string
 	allowOrigins, proxies        []string
 	maxConnections, maxNetwork   int
+	checkpointBytes              int64
 	oneNetwork                   bool
 	logFormat, logLevel          string
 	log                          logFlags
@@ -58,6 +59,7 @@ flag goes before the environment, and the environment before the file.`,
 	flags.StringSliceVar(&f.proxies, "trusted-proxy", nil, "`networks` of proxies whose X-Forwarded-For is believed, like 10.0.0.0/8")
 	flags.IntVar(&f.maxConnections, "max-connections", 0, "most worker connections (0: 20000)")
 	flags.IntVar(&f.maxNetwork, "max-per-network", 0, "most worker connections of one network prefix (0: 1024)")
+	flags.Int64Var(&f.checkpointBytes, "checkpoint-bytes", 0, "most `bytes` of checkpoints that are kept (0: 4 GiB)")
 	flags.BoolVar(&f.oneNetwork, "unsafe-one-network", false, "count every worker key as independent, even on one machine: for demonstrations and tests")
 	f.log.add(flags)
 	flags.StringVar(&f.logFormat, "log-format", "text", "text or json")
@@ -98,7 +100,7 @@ func (f *serveFlags) options(stderr io.Writer) (opt hub.Options, err error) {
 		return opt, errors.New("serve needs --data DIR and --policy FILE")
 	}
 	opt = hub.Options{Data: f.data, Title: f.title, Origin: f.origin, AllowOrigins: f.allowOrigins,
-		MaxConnections: f.maxConnections, MaxPerNetwork: f.maxNetwork, UnsafeOneNetwork: f.oneNetwork}
+		MaxConnections: f.maxConnections, MaxPerNetwork: f.maxNetwork, CheckpointBytes: f.checkpointBytes, UnsafeOneNetwork: f.oneNetwork}
 	f.log.set(&opt)
 	if opt.Policy, err = readCapped(f.policy, maxPolicy); err != nil {
 		return opt, fmt.Errorf("reading the policy: %w", err)

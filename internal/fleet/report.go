@@ -143,7 +143,7 @@ func (f *fleet) right(ctx context.Context, line wire.ResultLine, input []byte) (
 	if err == nil && !o.End.Voted() {
 		err = fmt.Errorf("task %d: %s: %s", line.Task, o.End, o.Detail)
 	}
-	return string(o.End) == string(line.End) && o.Code == line.Code && o.Fuel == line.Fuel && bytes.Equal(o.Output, line.Output), err
+	return string(o.End) == string(line.End) && o.Code == line.Code && o.Fuel == line.Fuel && o.Transcript() == line.Transcript && uint32(len(o.Links)) == line.Segments && bytes.Equal(o.Output, line.Output), err
 }
 
 // checkVotes looks for every acknowledged vote on the hub's disk.

@@ -196,7 +196,8 @@ func (h *Hub) getResults(w http.ResponseWriter, r *http.Request) error {
 		var lines bytes.Buffer
 		enc := json.NewEncoder(&lines)
 		for _, v := range page {
-			line := wire.ResultLine{Task: v.Task, End: v.Outcome.End, Code: v.Outcome.Code, Fuel: v.Outcome.Fuel, Output: v.Output, Agree: v.Agree}
+			line := wire.ResultLine{Task: v.Task, End: v.Outcome.End, Code: v.Outcome.Code, Fuel: v.Outcome.Fuel, Output: v.Output,
+				Segments: v.Outcome.Segments, Transcript: v.Outcome.Transcript, Agree: v.Agree}
 			if v.Undecided {
 				line.End = wire.Undecided
 			}

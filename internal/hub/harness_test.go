@@ -409,7 +409,8 @@ func (w *worker) want(n uint32) *wire.Lease {
 func (w *worker) result(l *wire.Lease, output string) *wire.Result {
 	w.t.Helper()
 	v := wire.Vote{Type: wire.VoteType, Order: l.Order, Task: l.Task, Lane: l.Lane, Lease: l.ID, Module: canon.Sum(payloads.FactorModule),
-		Input: canon.Sum(l.Input), End: wire.EndExit, Fuel: 7, Output: canon.Sum([]byte(output))}
+		Input: canon.Sum(l.Input), End: wire.EndExit, Fuel: 7, Output: canon.Sum([]byte(output)),
+		Segments: 1, Transcript: canon.Sum([]byte("link of " + output))}
 	return w.sign(l, v, output)
 }
 
@@ -419,7 +420,7 @@ func (w *worker) sign(l *wire.Lease, v wire.Vote, output string) *wire.Result {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return &wire.Result{Token: l.Token, Vote: v, Output: []byte(output), Signature: sig}
+	return &wire.Result{Token: l.Token, Vote: v, Output: []byte(output), Links: v.Transcript[:], Signature: sig}
 }
 
 func honest(l *wire.Lease) string { return "output of " + string(l.Input) }

@@ -52,6 +52,8 @@ type Options struct {
 
 	// LeaseGrace and Reclaim are job.Config's Grace and Reclaim.
 	LeaseGrace, Reclaim time.Duration
+	// CheckpointBytes bounds what is kept for workers to go on from; 0: 4 GiB.
+	CheckpointBytes int64
 	// UnsafeOneNetwork lets one machine make verdicts alone: job.Config.
 	UnsafeOneNetwork bool
 
@@ -94,12 +96,14 @@ type Hub struct {
 	stored  atomic.Uint64 // votes on disk
 	results atomic.Uint64 // verdicts concluded
 	pending atomic.Int64  // verdicts on their way to the disk
+	fullAt  atomic.Int64  // when it was last said that there is no room
 
 	mu       sync.Mutex
 	machine  *job.Machine
 	sessions map[job.SessionID]*session
 	last     job.SessionID
 	closing  bool
+	visits   visits
 
 	ctx     context.Context // ends with Close
 	stop    context.CancelFunc
@@ -148,7 +152,7 @@ func (h *Hub) open(ctx context.Context) (err error) {
 	if err := h.policy.Current(h.now()); err != nil {
 		return fmt.Errorf("reading the policy: %w", err)
 	}
-	if h.store, err = store.Open(h.opt.Data, nil); err != nil {
+	if h.store, err = store.Open(h.opt.Data, &store.Options{CheckpointBytes: h.opt.CheckpointBytes}); err != nil {
 		return err
 	}
 	h.key = h.store.Key()

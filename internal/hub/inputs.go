@@ -11,33 +11,38 @@ import (
 	"github.com/countersign/countersign/release"
 )
 
-// taskInputs gives the input of each task of an order.
+// taskInputs gives the input of each task of an order, and the proof that it is
+// the signed one.
 type taskInputs interface {
 	input(task uint64) ([]byte, error)
+	proof(task uint64) ([]byte, error)
 }
 
 type rangeInputs struct{ *release.Range }
 
 func (r rangeInputs) input(task uint64) ([]byte, error) { return r.RangeInput(task), nil }
+func (r rangeInputs) proof(uint64) ([]byte, error)      { return nil, nil }
 
 // fileInputs reads inputs from a file that was checked against the order. It
-// remembers where every stride-th task begins: few enough for any order.
+// remembers where blocks of tasks begin: few enough for any order.
 type fileInputs struct {
 	file   *os.File
 	rule   release.Lines
-	stride uint64
-	begins []int64
+	prover *release.Prover
+	begins []int64 // of blocks, as the prover has them
 }
-
-const maxBegins = 1 << 16
 
 // scanInputs reads an input file and checks that it is the order's.
 func scanInputs(o *release.Order, file io.Reader) (*fileInputs, error) {
-	f := &fileInputs{rule: *o.Input.Lines, stride: (o.Tasks() + maxBegins - 1) / maxBegins}
-	got, err := release.Split(file, f.rule.PerTask, func(task uint64, at release.Span, _ []byte) error {
-		if task%f.stride == 0 && len(f.begins) < maxBegins {
+	f := &fileInputs{rule: *o.Input.Lines, prover: release.NewProver(o.Tasks())}
+	got, err := release.Split(file, f.rule.PerTask, func(task uint64, at release.Span, input []byte) error {
+		if task >= o.Tasks() {
+			return nil // it is another file, which is refused when all of it is known
+		}
+		if task%f.prover.Block() == 0 {
 			f.begins = append(f.begins, at.Offset)
 		}
+		f.prover.Add(input)
 		return nil
 	})
 	if err != nil {
@@ -50,21 +55,41 @@ func scanInputs(o *release.Order, file io.Reader) (*fileInputs, error) {
 	return f, nil
 }
 
-func (f *fileInputs) input(task uint64) ([]byte, error) {
-	at := f.begins[task/f.stride]
+func (f *fileInputs) input(task uint64) (input []byte, err error) {
+	err = f.inputs(task, task+1, func(in []byte) { input = in })
+	return input, err
+}
+
+func (f *fileInputs) proof(task uint64) ([]byte, error) {
+	return f.prover.Prove(task, f.inputs)
+}
+
+// inputs calls each with the inputs of the tasks from ≤ t < to, of one block.
+func (f *fileInputs) inputs(from, to uint64, each func([]byte)) error {
+	at := f.begins[from/f.prover.Block()]
 	r := bufio.NewReaderSize(io.NewSectionReader(f.file, at, f.rule.Length-at), 4096)
-	skip := int64(task%f.stride) * f.rule.PerTask
-	var input []byte
-	for n := range skip + f.rule.PerTask {
-		if n >= skip && int64(task)*f.rule.PerTask+n-skip == f.rule.Lines {
-			break // the last task may have fewer lines
-		}
-		line, err := readLine(r, n < skip)
+	for task := from - from%f.prover.Block(); task < to; task++ {
+		input, err := f.next(r, task, task < from)
 		if err != nil {
-			return nil, fmt.Errorf("reading the input of task %d: %w", task, err)
+			return fmt.Errorf("reading the input of task %d: %w", task, err)
+		}
+		if task >= from {
+			each(input)
+		}
+	}
+	return nil
+}
+
+// next reads the input of a task, where its file stands, or skips it.
+func (f *fileInputs) next(r *bufio.Reader, task uint64, skip bool) (input []byte, err error) {
+	first := int64(task) * f.rule.PerTask
+	for range min(f.rule.PerTask, f.rule.Lines-first) { // the last task may have fewer lines
+		line, err := readLine(r, skip)
+		if err != nil {
+			return nil, err
 		}
 		if input = append(input, line...); len(input) > release.MaxTaskInput {
-			return nil, fmt.Errorf("reading the input of task %d: longer than %d bytes", task, release.MaxTaskInput)
+			return nil, fmt.Errorf("longer than %d bytes", release.MaxTaskInput)
 		}
 	}
 	return input, nil
@@ -87,6 +112,7 @@ func readLine(r *bufio.Reader, skip bool) (line []byte, err error) {
 type withheld struct{ err error }
 
 func (w withheld) input(uint64) ([]byte, error) { return nil, w.err }
+func (w withheld) proof(uint64) ([]byte, error) { return nil, w.err }
 
 // inputDigest is the SHA-256 that a vote on the task must name.
 func (o *orderEntry) inputDigest(task uint64) (canon.Digest, error) {

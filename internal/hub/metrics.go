@@ -15,12 +15,15 @@ type metrics struct {
 	lent      prometheus.Counter
 	accepted  prometheus.Counter
 	undecided prometheus.Counter
+	resumed   prometheus.Counter
 	ended     *prometheus.CounterVec // by reason
 	votes     *prometheus.CounterVec // by verdict
 	refused   *prometheus.CounterVec // by code
 	errors    *prometheus.CounterVec // by code
 	admitted  *prometheus.CounterVec // by kind
 	kills     *prometheus.CounterVec // by scope
+
+	checkpoints *prometheus.CounterVec // by what became of them
 }
 
 func newMetrics(h *Hub) *metrics {
@@ -41,6 +44,8 @@ func newMetrics(h *Hub) *metrics {
 	m.lent = counter("leases_lent_total", "Leases given to workers.")
 	m.accepted = counter("tasks_accepted_total", "Tasks whose outcome was accepted.")
 	m.undecided = counter("tasks_undecided_total", "Tasks given up because votes disagree.")
+	m.resumed = counter("leases_resumed_total", "Leases that go on from a checkpoint.")
+	m.checkpoints = vector("checkpoints_total", "Checkpoints offered by workers.", "outcome")
 	m.ended = vector("leases_ended_total", "Leases that ended without a vote.", "reason")
 	m.votes = vector("votes_total", "Votes on disk, by how they stood when they came.", "verdict")
 	m.refused = vector("votes_refused_total", "Votes that were not taken.", "code")
@@ -54,6 +59,15 @@ func newMetrics(h *Hub) *metrics {
 			return 1
 		}
 		return 0
+	})
+	gauge("checkpoint_bytes", "Bytes of checkpoints on disk.", func() float64 {
+		now, _ := h.store.CheckpointBytes()
+		return float64(now)
+	})
+	gauge("visit_seconds", "How long a visit lasts in the mean; 0: not known yet.", func() float64 {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		return float64(h.visits.seconds())
 	})
 	gauge("verdicts_pending", "Verdicts on their way to the disk.", func() float64 { return float64(h.pending.Load()) })
 	gauge("log_size", "Entries under the published checkpoint of the transparency log.", func() float64 {

@@ -37,6 +37,8 @@ type session struct {
 	ping    *time.Timer
 	ctx     context.Context
 	cancel  context.CancelFunc
+	since   time.Time // it joined; guarded by hub.mu, as is worked
+	worked  bool      // it held a lease
 
 	mu      sync.Mutex
 	queue   []outgoing
@@ -112,7 +114,8 @@ func (h *Hub) enter(s *session) error {
 	h.sessions[s.id] = s
 	h.machine.Connect(s.id, s.worker, s.net)
 	halted, _ := h.machine.Halted()
-	s.send(outgoing{msg: &wire.Welcome{Halted: halted}})
+	s.since = h.now()
+	s.send(outgoing{msg: &wire.Welcome{Halted: halted, Visit: h.visits.seconds()}})
 	h.log.Debug("worker joined", "worker", s.worker, "agent", s.agent, "client", s.client)
 	return nil
 }
@@ -120,6 +123,9 @@ func (h *Hub) enter(s *session) error {
 func (h *Hub) leave(s *session) {
 	h.mu.Lock()
 	delete(h.sessions, s.id)
+	if s.worked && !h.closing { // a hub that closes cuts visits short
+		h.visits.observe(h.now().Sub(s.since))
+	}
 	h.perform(h.machine.Disconnect(h.now(), s.id))
 	h.mu.Unlock()
 	s.mu.Lock()
@@ -168,6 +174,8 @@ func (h *Hub) handle(s *session, m wire.FromWorker) error {
 		h.work(func(j *job.Machine) []job.Action { return j.Want(h.now(), s.id, int(m.Leases)) })
 	case *wire.Progress:
 		h.progress(s, m)
+	case *wire.Offer:
+		h.offer(s, m)
 	case *wire.Result:
 		if err := h.take(s, m); err != nil {
 			h.refuse(s, m.Vote.Lease, err)

@@ -14,6 +14,12 @@ func (h *Hub) perform(actions []job.Action) {
 		switch a := a.(type) {
 		case job.Lend:
 			h.metrics.lent.Inc()
+			if a.Lease.From != (canon.Digest{}) {
+				h.metrics.resumed.Inc()
+			}
+			if s := h.sessions[a.Session]; s != nil {
+				s.worked = true
+			}
 			h.send(a.Session, outgoing{lease: &a.Lease})
 		case job.Idle:
 			h.send(a.Session, outgoing{msg: &wire.Idle{}})
@@ -27,6 +33,9 @@ func (h *Hub) perform(actions []job.Action) {
 			h.decide(a)
 		case job.Changed:
 			h.log.Info("order "+string(a.State), "order", a.Order, "reason", a.Reason)
+			if a.State == job.Done || a.State == job.Stopped || a.State == job.Ended {
+				h.forgetCheckpoints(a.Order)
+			}
 		case job.Reclaimed:
 			h.metrics.ended.WithLabelValues(string(a.Why)).Inc()
 			h.log.Info("lease reclaimed", "why", a.Why, "lease", a.Lease.ID, "order", a.Lease.Order, "task", a.Lease.Task, "worker", a.Lease.Worker)
@@ -84,12 +93,16 @@ func (h *Hub) leaseMessage(l job.Lease) (*wire.Lease, error) {
 	if err != nil {
 		return nil, err
 	}
+	proof, err := o.input.proof(l.Task)
+	if err != nil {
+		return nil, err
+	}
 	token, err := h.tokens.lease(l)
 	if err != nil {
 		return nil, err
 	}
 	return &wire.Lease{Token: token, ID: l.ID, Order: l.Order, Release: o.release.digest, Task: l.Task, Lane: l.Lane,
-		Input: input, Seconds: uint32(l.Until.Sub(l.Since).Seconds())}, nil
+		Input: input, Proof: proof, Checkpoint: l.From, Seconds: uint32(l.Until.Sub(l.Since).Seconds())}, nil
 }
 
 // take brings a vote from a session to the disk, and answers when it is there.
@@ -181,6 +194,8 @@ func (h *Hub) checkVote(worker wire.Key, l job.Lease, m *wire.Result) error {
 		return mismatch("the input is not the task's")
 	case v.Output != canon.Sum(m.Output):
 		return mismatch("the output's sha256 differs")
+	case !wire.ChainEnds(m.Links, v.Segments, v.Transcript):
+		return mismatch("the links do not end in the transcript")
 	case len(m.Output) > int(limits.OutputBytes):
 		return mismatch("the output is longer than the release allows")
 	case v.Fuel > limits.TaskFuel || v.End == wire.EndFuel && v.Fuel != limits.TaskFuel:

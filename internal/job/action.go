@@ -17,6 +17,7 @@ type Lease struct {
 	Order  canon.Digest
 	Task   uint64
 	Lane   uint32
+	From   canon.Digest // file of the checkpoint to go on from; zero: from the start
 	Worker wire.Key
 	Net    netip.Prefix
 	Since  time.Time
@@ -56,7 +57,7 @@ type Decide struct {
 	Task      uint64
 	Undecided bool // no outcome won; Outcome is zero
 	Outcome   wire.Outcome
-	Agree     int // votes for Outcome, or for the strongest of an undecided task
+	Agree     int // voices for Outcome, or for the strongest of an undecided task
 }
 
 // Changed says that an order has entered a state.

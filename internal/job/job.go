@@ -1,5 +1,5 @@
 // Package job decides who works on what and what counts as a result: orders,
-// tasks, lanes, leases, votes and verdicts, as docs/spec/job.md has them.
+// tasks, lanes, leases, checkpoints, votes and verdicts, as docs/spec/job.md has them.
 //
 // It is pure. Every method takes the moment at which something happened and
 // returns what is to be done about it; there is no clock, no I/O, no lock and
@@ -70,6 +70,7 @@ type Machine struct {
 	sessions map[SessionID]*session
 	waiting  *list.List // of *session that want more leases than they have
 	leases   map[wire.LeaseID]*lease
+	offered  map[wire.LeaseID]time.Time // when checkpoints were, lately
 	due      leaseHeap
 	out      []Action
 }
@@ -99,6 +100,7 @@ func New(cfg Config) *Machine {
 		sessions: map[SessionID]*session{},
 		waiting:  list.New(),
 		leases:   map[wire.LeaseID]*lease{},
+		offered:  map[wire.LeaseID]time.Time{},
 	}
 }
 

@@ -61,8 +61,8 @@ func (m *Machine) lend(now time.Time, s *session) bool {
 		if !now.Before(o.Expires) {
 			continue // the next tick ends it
 		}
-		if t := m.pick(o, s); t != nil {
-			m.lendTask(now, t, s)
+		if t, at := m.pick(o, s); t != nil {
+			m.lendTask(now, t, at, s)
 			m.served(i)
 			return true
 		}
@@ -81,31 +81,32 @@ func (m *Machine) served(i int) {
 
 // pick finds a task of an order for a session: one that others have begun, so
 // that tasks are finished soon, or else a fresh one.
-func (m *Machine) pick(o *order, s *session) *task {
+func (m *Machine) pick(o *order, s *session) (*task, place) {
 	for range min(o.needy.Len(), scanTasks) {
 		first := o.needy.Front()
-		if t := first.Value.(*task); m.free(t, s.worker, s.net) {
-			return t
+		t := first.Value.(*task)
+		if at, ok := m.place(t, s.worker, s.net); ok {
+			return t, at
 		}
 		o.needy.MoveToBack(first)
 	}
 	if len(o.open) >= m.cfg.MaxOpen {
-		return nil
+		return nil, place{}
 	}
 	for o.fresh = o.decided.next(o.fresh); o.fresh < o.Tasks; o.fresh = o.decided.next(o.fresh + 1) {
 		if num := o.perm.at(o.fresh); o.open[num] == nil {
 			o.fresh++
-			return o.begin(num)
+			return o.begin(num), place{}
 		}
 	}
-	return nil
+	return nil, place{}
 }
 
-func (m *Machine) lendTask(now time.Time, t *task, s *session) {
+func (m *Machine) lendTask(now time.Time, t *task, at place, s *session) {
 	o := t.order
 	until := now.Add(o.Seconds + m.cfg.Grace)
-	l := &lease{task: t, session: s.id, due: until, Lease: Lease{ID: m.cfg.NewID(), Order: o.ID, Task: t.num, Lane: t.lane(),
-		Worker: s.worker, Net: s.net, Since: now, Until: until}}
+	l := &lease{task: t, session: s.id, due: until, Lease: Lease{ID: m.cfg.NewID(), Order: o.ID, Task: t.num, Lane: at.lane,
+		From: at.from, Worker: s.worker, Net: s.net, Since: now, Until: until}}
 	m.leases[l.ID] = l
 	s.leases = append(s.leases, l)
 	t.held = append(t.held, l)

@@ -36,7 +36,7 @@ func net(n int) netip.Prefix {
 }
 
 func outcome(s string) wire.Outcome {
-	return wire.Outcome{End: wire.EndExit, Fuel: 7, Output: canon.Sum([]byte(s))}
+	return wire.Outcome{End: wire.EndExit, Fuel: 7, Output: canon.Sum([]byte(s)), Segments: 1}
 }
 
 // sim drives a machine with random events, believes nothing that it says, and
@@ -49,6 +49,8 @@ type sim struct {
 	orders   map[canon.Digest]Order
 	stops    []target
 	votes    map[canon.Digest]map[uint64][]Vote
+	kept     map[laneKey]*keptLane
+	offered  map[wire.LeaseID]time.Time
 	verdicts map[canon.Digest]map[uint64]Decide
 	facts    []fact
 	live     map[wire.LeaseID]Lease
@@ -58,10 +60,25 @@ type sim struct {
 	held     map[SessionID]map[wire.LeaseID]bool
 	next     SessionID
 	halted   bool
+	narrow   bool // one order of one task: everybody meets there
+}
+
+// laneKey names a lane, and keptLane is what the simulated disk has of it.
+type laneKey struct {
+	order canon.Digest
+	task  uint64
+	lane  uint32
+}
+
+type keptLane struct {
+	segments uint32
+	file     canon.Digest
+	authors  map[wire.Key]string // and their networks
+	stumbled bool                // perhaps: it need not be lent any more
 }
 
 func newSim(rt *rapid.T, cfg Config) *sim {
-	s := &sim{rt: rt, cfg: cfg, now: t0, orders: map[canon.Digest]Order{}, votes: map[canon.Digest]map[uint64][]Vote{},
+	s := &sim{rt: rt, cfg: cfg, now: t0, orders: map[canon.Digest]Order{}, votes: map[canon.Digest]map[uint64][]Vote{}, kept: map[laneKey]*keptLane{}, offered: map[wire.LeaseID]time.Time{},
 		verdicts: map[canon.Digest]map[uint64]Decide{}, live: map[wire.LeaseID]Lease{}, sessions: map[SessionID]int{},
 		want: map[SessionID]int{}, held: map[SessionID]map[wire.LeaseID]bool{}}
 	s.m = New(cfg)
@@ -85,6 +102,7 @@ func (s *sim) carry(actions []Action) {
 		case EndLease:
 			s.ended(a.Lease)
 		case Reclaimed:
+			s.stumbled(a.Lease)
 			s.ended(a.Lease.ID)
 		case Decide:
 			s.decided(a)
@@ -125,6 +143,7 @@ func (s *sim) lent(a Lend) {
 			s.rt.Fatalf("lent to a network that voted: %+v, %+v", v, l)
 		}
 	}
+	s.lentLane(l, me)
 	if s.held[a.Session][l.ID] = true; len(s.held[a.Session]) > s.want[a.Session] {
 		s.rt.Fatalf("session %d wants %d leases and has %d", a.Session, s.want[a.Session], len(s.held[a.Session]))
 	}
@@ -132,6 +151,131 @@ func (s *sim) lent(a Lend) {
 		s.rt.Fatalf("lane %d", l.Lane)
 	}
 	s.live[l.ID] = l
+}
+
+// lentLane checks that the right lane is lent, from the right checkpoint.
+func (s *sim) lentLane(l Lease, me string) {
+	at := laneKey{l.Order, l.Task, l.Lane}
+	for key, k := range s.kept {
+		if key.order != l.Order || key.task != l.Task {
+			continue
+		}
+		for worker, net := range k.authors {
+			if key != at && (worker == l.Worker || net == me) {
+				s.rt.Fatalf("an author of lane %d is lent lane %d: %+v", key.lane, l.Lane, l)
+			}
+		}
+		if key != at && s.openFor(key, l.Worker, me) && !k.stumbled && (s.kept[at] == nil || k.segments > s.kept[at].segments) {
+			s.rt.Fatalf("lane %d is open at %d segments, but lent is %+v", key.lane, k.segments, l)
+		}
+	}
+	switch k := s.kept[at]; {
+	case k == nil && l.From != canon.Digest{}:
+		s.rt.Fatalf("lent from a checkpoint that is not kept: %+v", l)
+	case k != nil && l.From != k.file:
+		s.rt.Fatalf("lent from %s, kept is %s", l.From, k.file)
+	case k != nil && !s.openFor(at, l.Worker, me):
+		s.rt.Fatalf("lent a lane that is not open: %+v", l)
+	}
+}
+
+// openFor reports whether a worker may go on with a lane that has a checkpoint.
+func (s *sim) openFor(at laneKey, worker wire.Key, net string) bool {
+	for _, l := range s.live {
+		if l.Order == at.order && l.Task == at.task && l.Lane == at.lane {
+			return false
+		}
+	}
+	for _, v := range s.votes[at.order][at.task] {
+		if v.Lane == at.lane {
+			return false
+		}
+	}
+	for key, k := range s.kept {
+		if key.order != at.order || key.task != at.task || key.lane == at.lane {
+			continue
+		}
+		for w, n := range k.authors {
+			if w == worker || n == net {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func (s *sim) stumbled(l Lease) {
+	if k := s.kept[laneKey{l.Order, l.Task, l.Lane}]; k != nil && l.From == k.file {
+		k.stumbled = true
+	}
+}
+
+// checkpoint does what a hub does with one: ask, make durable, tell.
+func (s *sim) checkpoint(l Lease, segments uint32) {
+	at, net := laneKey{l.Order, l.Task, l.Lane}, s.netOf(Vote{Worker: l.Worker, Net: l.Net})
+	c := Checkpoint{Order: l.Order, Task: l.Task, Lane: l.Lane, Worker: l.Worker, Net: l.Net, Segments: segments,
+		File: canon.Sum(fmt.Append(nil, l.ID, segments))}
+	has, keep := s.m.Offer(s.now, l.ID, c)
+	k, o := s.kept[at], s.orders[l.Order]
+	_, decided := s.verdicts[l.Order][l.Task]
+	late := !s.now.Before(o.Expires)
+	want := !decided && !late && (k == nil || segments > k.segments) && !s.elsewhere(at, l.Worker, net) && s.votedIn(at) == 0 &&
+		s.now.Sub(s.offered[l.ID]) >= wire.KeptEvery
+	if info, _ := s.m.Info(l.Order); info.State != Running && info.State != Queued {
+		want = false
+	}
+	if keep != want {
+		s.rt.Fatalf("checkpoint of %d segments by %+v: keep %v, want %v (kept: %+v)", segments, l, keep, want, k)
+	}
+	if k != nil && !decided && has != 0 && has != k.segments {
+		s.rt.Fatalf("the hub says that it has %d segments, of %d", has, k.segments)
+	}
+	if !keep {
+		return
+	}
+	if k == nil {
+		k = &keptLane{authors: map[wire.Key]string{}}
+		s.kept[at] = k
+	}
+	k.segments, k.file, k.authors[l.Worker], k.stumbled = segments, c.File, net, false
+	s.offered[l.ID] = s.now
+	s.fact(func(m *Machine) { m.Keep(s.now, c) })
+	has, actions := s.m.Keep(s.now, c)
+	if has != segments {
+		s.rt.Fatalf("kept %d segments, the hub says %d", segments, has)
+	}
+	s.carry(actions)
+}
+
+func (s *sim) votedIn(at laneKey) (n int) {
+	for _, v := range s.votes[at.order][at.task] {
+		if v.Lane == at.lane {
+			n++
+		}
+	}
+	return n
+}
+
+// elsewhere reports whether a worker or network is in another lane of the task.
+func (s *sim) elsewhere(at laneKey, worker wire.Key, net string) bool {
+	for _, v := range s.votes[at.order][at.task] {
+		if v.Lane != at.lane && (v.Worker == worker || s.netOf(v) == net) {
+			return true
+		}
+	}
+	for _, l := range s.live {
+		if l.Order == at.order && l.Task == at.task && l.Lane != at.lane && (l.Worker == worker || s.netOf(Vote{Worker: l.Worker, Net: l.Net}) == net) {
+			return true
+		}
+	}
+	for key, k := range s.kept {
+		for w, n := range k.authors {
+			if key.order == at.order && key.task == at.task && key.lane != at.lane && (w == worker || n == net) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (s *sim) ended(id wire.LeaseID) {
@@ -149,19 +293,20 @@ func (s *sim) decided(d Decide) {
 	if old, is := s.verdicts[d.Order][d.Task]; is {
 		s.rt.Fatalf("decided twice: %+v, %+v", old, d)
 	}
-	for outcome, nets := range s.support(d.Order, d.Task) {
+	support, heard := s.support(d.Order, d.Task)
+	for outcome, voices := range support {
 		switch {
-		case outcome == d.Outcome && !d.Undecided && len(nets) < o.Agree:
-			s.rt.Fatalf("accepted with %d of %d votes: %+v", len(nets), o.Agree, d)
-		case outcome != d.Outcome && !d.Undecided && len(nets) >= d.Agree:
+		case outcome == d.Outcome && !d.Undecided && voices < o.Agree:
+			s.rt.Fatalf("accepted with %d of %d voices: %+v", voices, o.Agree, d)
+		case outcome != d.Outcome && !d.Undecided && voices >= d.Agree:
 			s.rt.Fatalf("accepted without a lead: %+v", d)
 		}
 	}
-	if !d.Undecided && len(s.support(d.Order, d.Task)[d.Outcome]) != d.Agree {
-		s.rt.Fatalf("accepted with votes that are not there: %+v", d)
+	if !d.Undecided && support[d.Outcome] != d.Agree {
+		s.rt.Fatalf("accepted with voices that are not there: %+v", d)
 	}
-	if d.Undecided && len(s.votes[d.Order][d.Task]) < laneFactor*o.Of {
-		s.rt.Fatalf("given up after %d votes: %+v", len(s.votes[d.Order][d.Task]), d)
+	if d.Undecided && heard < laneFactor*o.Of {
+		s.rt.Fatalf("given up after %d voices: %+v", heard, d)
 	}
 	if s.verdicts[d.Order] == nil {
 		s.verdicts[d.Order] = map[uint64]Decide{}
@@ -178,15 +323,48 @@ type fact struct {
 
 func (s *sim) fact(f func(*Machine)) { s.facts = append(s.facts, fact{tell: f}) }
 
-func (s *sim) support(order canon.Digest, task uint64) map[wire.Outcome]map[string]bool {
-	all := map[wire.Outcome]map[string]bool{}
-	for _, v := range s.votes[order][task] {
-		if all[v.Outcome] == nil {
-			all[v.Outcome] = map[string]bool{}
+// support counts the voices of each outcome, and all that are heard. Votes are
+// spread over a graph, on which a voice is what hangs together.
+func (s *sim) support(order canon.Digest, task uint64) (voices map[wire.Outcome]int, heard int) {
+	votes := s.votes[order][task]
+	behind := make([]map[string]bool, len(votes))
+	for i, v := range votes {
+		behind[i] = map[string]bool{"net " + s.netOf(v): true}
+		if k := s.kept[laneKey{order, task, v.Lane}]; k != nil {
+			behind[i][fmt.Sprint("lane ", v.Lane)] = true
+			for _, net := range k.authors {
+				behind[i]["net "+net] = true
+			}
 		}
-		all[v.Outcome][s.netOf(v)] = true
 	}
-	return all
+	group := make([]int, len(votes))
+	var spread func(i, g int)
+	spread = func(i, g int) {
+		group[i] = g
+		for j := range votes {
+			for what := range behind[i] {
+				if group[j] == 0 && behind[j][what] {
+					spread(j, g)
+				}
+			}
+		}
+	}
+	seen := map[wire.Outcome]map[int]bool{}
+	for i, v := range votes {
+		if group[i] == 0 {
+			heard++
+			spread(i, heard)
+		}
+		if seen[v.Outcome] == nil {
+			seen[v.Outcome] = map[int]bool{}
+		}
+		seen[v.Outcome][group[i]] = true
+	}
+	voices = map[wire.Outcome]int{}
+	for outcome, groups := range seen {
+		voices[outcome] = len(groups)
+	}
+	return voices, heard
 }
 
 // cast does what a hub does with a result: ask, make durable, count.
@@ -298,17 +476,26 @@ func (s *sim) events() map[string]func(*rapid.T) {
 				s.cast(rapid.SampledFrom(s.past).Draw(s.rt, "past"), outcome(rapid.SampledFrom([]string{"a", "b"}).Draw(s.rt, "outcome")))
 			}
 		}),
-		"return": draw(func() {
+		"checkpoint": draw(func() {
+			s.checkpoint(s.anyLease(), rapid.Uint32Range(1, 9).Draw(s.rt, "segments"))
+		}),
+		"late checkpoint": draw(func() {
+			if len(s.past) > 0 {
+				s.checkpoint(rapid.SampledFrom(s.past).Draw(s.rt, "past"), rapid.Uint32Range(1, 9).Draw(s.rt, "segments"))
+			}
+		}),
+		"return": draw(func() { s.giveBack(s.anyLease(), rapid.Bool().Draw(s.rt, "failed")) }),
+		"hand on": draw(func() {
 			l := s.anyLease()
-			s.ended(l.ID)
-			_, ok, actions := s.m.Return(s.now, s.sessionOf(l.Worker), l.ID, rapid.Bool().Draw(s.rt, "failed"))
-			s.carry(actions)
-			if !ok && s.sessionOf(l.Worker) != 0 {
-				s.rt.Fatalf("a lease that its worker returns is not known: %+v", l)
+			s.checkpoint(l, rapid.Uint32Range(1, 9).Draw(s.rt, "segments"))
+			if _, is := s.live[l.ID]; is {
+				s.giveBack(l, false)
 			}
-			if !ok {
-				s.live[l.ID] = l
-			}
+		}),
+		"newcomer": draw(func() {
+			id := s.connect(rapid.IntRange(0, 13).Draw(s.rt, "worker"))
+			s.want[id] = 1
+			s.carry(s.m.Want(s.now, id, 1))
 		}),
 		"alive": draw(func() {
 			l := s.anyLease()
@@ -352,6 +539,21 @@ func (s *sim) events() map[string]func(*rapid.T) {
 	}
 }
 
+func (s *sim) giveBack(l Lease, failed bool) {
+	s.ended(l.ID)
+	if failed {
+		s.stumbled(l)
+	}
+	_, ok, actions := s.m.Return(s.now, s.sessionOf(l.Worker), l.ID, failed)
+	s.carry(actions)
+	if !ok && s.sessionOf(l.Worker) != 0 {
+		s.rt.Fatalf("a lease that its worker returns is not known: %+v", l)
+	}
+	if !ok {
+		s.live[l.ID] = l
+	}
+}
+
 // alive moves a lease whose connection broke to the worker's new one.
 func (s *sim) alive(id SessionID, l Lease) {
 	for _, h := range s.held {
@@ -375,14 +577,20 @@ func (s *sim) disconnect() {
 }
 
 func (s *sim) order() {
-	n := rapid.IntRange(0, 5).Draw(s.rt, "order")
+	n := 3
+	if !s.narrow {
+		n = rapid.IntRange(0, 5).Draw(s.rt, "order")
+	}
 	id := canon.Sum([]byte{byte(n)})
 	if _, is := s.orders[id]; is {
 		s.admit(s.orders[id]) // again: changes nothing
 		return
 	}
-	of := rapid.IntRange(1, 4).Draw(s.rt, "of")
-	s.admit(Order{ID: id, Release: canon.Sum([]byte("release")), Tasks: uint64(rapid.IntRange(1, 12).Draw(s.rt, "tasks")),
+	of, tasks := rapid.IntRange(1, 4).Draw(s.rt, "of"), rapid.IntRange(1, 12).Draw(s.rt, "tasks")
+	if s.narrow {
+		tasks = 1
+	}
+	s.admit(Order{ID: id, Release: canon.Sum([]byte("release")), Tasks: uint64(tasks),
 		Agree: rapid.IntRange(of/2+1, of).Draw(s.rt, "agree"), Of: of, CompletePermille: rapid.SampledFrom([]int{1000, 500}).Draw(s.rt, "complete"),
 		Priority: n % 3, NotBefore: s.now.Add(time.Duration(n-3) * 10 * time.Second), Expires: s.now.Add(24 * time.Hour), Seconds: 60 * time.Second})
 }
@@ -403,12 +611,16 @@ func (s *sim) dump(m *Machine) string {
 				text = fmt.Appendf(text, "  %d decided\n", num)
 			}
 			t := o.open[num]
-			if t == nil || len(t.votes) == 0 {
-				continue // begun without votes leaves no trace
+			if t == nil || len(t.votes)+len(t.lanes) == 0 {
+				continue // begun without more leaves no trace
+			}
+			for _, ln := range slices.SortedFunc(slices.Values(t.lanes), func(a, b *lane) int { return int(a.num) - int(b.num) }) {
+				authors := slices.SortedFunc(slices.Values(ln.authors), func(a, b author) int { return slices.Compare(a.worker[:], b.worker[:]) })
+				text = fmt.Appendf(text, "  %d lane %d at %d %s by %v\n", num, ln.num, ln.segments, ln.file, authors)
 			}
 			votes := slices.Clone(t.votes)
 			slices.SortFunc(votes, func(a, b ballot) int { return slices.Compare(a.worker[:], b.worker[:]) })
-			text = fmt.Appendf(text, "  %d %v needs %d\n", num, votes, max(m.tally(t).lanes(t)+len(t.held), 0))
+			text = fmt.Appendf(text, "  %d %v needs %d\n", num, votes, max(m.tally(t).need+m.promised(t), 0))
 		}
 	}
 	return string(text)
@@ -421,6 +633,7 @@ func TestMachine(t *testing.T) {
 			cfg.MaxOpen = 2
 		}
 		s := newSim(rt, cfg)
+		s.narrow = rapid.Bool().Draw(rt, "narrow")
 		s.order()
 		rt.Repeat(s.events())
 		s.rt = rt
@@ -471,6 +684,7 @@ func (s *sim) restart(lost int) {
 		s.past = append(s.past, l)
 	}
 	clear(s.live)
+	clear(s.offered)
 	clear(s.sessions)
 	clear(s.held)
 	clear(s.want)

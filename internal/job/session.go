@@ -93,6 +93,7 @@ func (m *Machine) Return(now time.Time, id SessionID, lid wire.LeaseID, failed b
 	}
 	if failed {
 		s.fail(now)
+		l.stumble()
 	}
 	m.end(now, l)
 	return l.Lease, true, m.done()
@@ -121,6 +122,9 @@ func (m *Machine) Tick(now time.Time) []Action {
 		if l.due.Before(l.Until) {
 			why = Vanished
 		}
+		if why == Expired {
+			l.stumble()
+		}
 		m.do(Reclaimed{l.Lease, why})
 		if s := m.sessions[l.session]; s != nil {
 			s.fail(now)
@@ -134,6 +138,7 @@ func (m *Machine) Tick(now time.Time) []Action {
 			m.restate(now, o)
 		}
 	}
+	m.forgetOffers(now)
 	m.feed(now, feedAtTick)
 	return m.done()
 }

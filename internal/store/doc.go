@@ -1,11 +1,12 @@
 // Package store keeps a hub's facts on disk: statements admitted, operators'
-// kills, votes and verdicts in one bbolt file, modules and inputs as files
-// beside it. It decides nothing; what facts mean is docs/spec/job.md.
+// kills, checkpoints, votes and verdicts in one bbolt file, modules, inputs and
+// what checkpoints hold as files beside it. It decides nothing; what facts mean is docs/spec/job.md.
 //
 //	DIR/          0700
 //	  facts.db    the facts; locked while a hub runs
 //	  hub.key     0600, the seed of the hub's Ed25519 key, hex
 //	  log.key     0600, the key of the transparency log: docs/spec/log.md
+//	  checkpoints/ files that workers can go on from, named likewise
 //	  blobs/      modules, sources and inputs, each named by its SHA-256
 //
 // Facts are written in groups: whatever is waiting goes into one transaction,

@@ -13,7 +13,7 @@ import (
 )
 
 // Schema is what this version writes and all that it reads.
-const Schema = "countersign-store/1"
+const Schema = "countersign-store/2"
 
 // ErrInUse is a data directory that another process has open.
 var ErrInUse = errors.New("another hub uses it")
@@ -28,6 +28,7 @@ var (
 	bucketVotes    = []byte("votes")
 	bucketVerdicts = []byte("verdicts")
 	bucketOutputs  = []byte("outputs")
+	bucketLanes    = []byte("lanes")
 	keySchema      = []byte("schema")
 )
 
@@ -37,6 +38,8 @@ type Options struct {
 	ReadOnly bool
 	// LockWait is how long to wait for another process to let go; 0: 1 second.
 	LockWait time.Duration
+	// CheckpointBytes is how many bytes of checkpoints may be kept; 0: 4 GiB.
+	CheckpointBytes int64
 }
 
 // Store is an open data directory. It is safe for concurrent use.
@@ -46,6 +49,7 @@ type Store struct {
 	key   ed25519.PrivateKey
 	group *group
 	blobs *blobs
+	files *files // of checkpoints
 }
 
 // Open opens a data directory, and makes it if it is not there.
@@ -96,12 +100,17 @@ func (s *Store) open(o Options) (err error) {
 	if s.blobs, err = openBlobs(s.dir, o.ReadOnly); err != nil {
 		return err
 	}
-	if !o.ReadOnly {
-		if err := s.openLog(); err != nil {
-			return fmt.Errorf("appending to the transparency log: %w", err)
-		}
-		s.group = startGroup(s.db)
+	if o.ReadOnly {
+		s.files = &files{dir: filepath.Join(s.dir, fileDir)}
+		return nil
 	}
+	if err := s.openLog(); err != nil {
+		return fmt.Errorf("appending to the transparency log: %w", err)
+	}
+	if s.files, err = s.openFiles(o.CheckpointBytes); err != nil {
+		return err
+	}
+	s.group = startGroup(s.db)
 	return nil
 }
 
@@ -131,7 +140,7 @@ func (s *Store) schema(readOnly bool) error {
 		if readOnly {
 			return errors.New("no hub was started on it")
 		}
-		for _, name := range [][]byte{bucketMeta, bucketReleases, bucketOrders, bucketStops, bucketInputs, bucketOperator, bucketVotes, bucketVerdicts, bucketOutputs} {
+		for _, name := range [][]byte{bucketMeta, bucketReleases, bucketOrders, bucketStops, bucketInputs, bucketOperator, bucketVotes, bucketVerdicts, bucketOutputs, bucketLanes} {
 			if _, err := tx.CreateBucket(name); err != nil {
 				return err
 			}

@@ -20,12 +20,25 @@ type Verdict struct {
 	Agree     int
 }
 
-// PutVerdict makes a verdict durable, forgets the outputs that lost, and then
-// calls done. A verdict that is there stays. If PutVerdict returns an error,
+// PutVerdict makes a verdict durable, forgets the outputs that lost and the task's
+// checkpoints, and then calls done. A verdict that is there stays. If PutVerdict returns an error,
 // done is not called. It never waits for room, so that it may be called when a
 // vote is told to be durable; verdicts are no more than votes.
 func (s *Store) PutVerdict(v Verdict, done func(error)) error {
-	return s.group.submit(write{size: 128, now: true, done: done, apply: func(tx *bolt.Tx) error { return putVerdict(tx, v) }})
+	var gone []canon.Digest
+	apply := func(tx *bolt.Tx) (err error) {
+		if err := putVerdict(tx, v); err != nil {
+			return err
+		}
+		gone, err = dropLanes(tx, taskKey(v.Order, v.Task))
+		return err
+	}
+	return s.group.submit(write{size: 128, now: true, apply: apply, done: func(err error) {
+		if err == nil {
+			s.files.remove(gone)
+		}
+		done(err)
+	}})
 }
 
 func putVerdict(tx *bolt.Tx, v Verdict) error {

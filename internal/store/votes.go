@@ -97,17 +97,17 @@ func taskKey(order canon.Digest, task uint64) []byte {
 	return key[:len(key):len(key)]
 }
 
-var ends = []wire.End{wire.EndExit, wire.EndTrap, wire.EndFuel, wire.EndOutput}
+var ends = []wire.End{wire.EndExit, wire.EndTrap, wire.EndFuel, wire.EndOutput, wire.EndState}
 
 const (
-	voteVersion = 1
+	voteVersion = 2
 	voteKey     = 32 + 8 + 32
-	voteFixed   = 1 + 2 + 16 + 32 + 32 + outcomeSize + 64 + 8
-	outcomeSize = 1 + 4 + 8 + 32
+	voteFixed   = 1 + 2 + 16 + 32 + 32 + outcomeSize + 2 + 64 + 8
+	outcomeSize = 1 + 4 + 8 + 32 + 2 + 32
 )
 
-// A vote's value: version, lane, lease, module, input, outcome, signature,
-// time in milliseconds, network.
+// A vote's value: version, lane, lease, module, input, outcome, from,
+// signature, time in milliseconds, network.
 func encodeVote(v Vote) ([]byte, error) {
 	net, err := v.Net.MarshalBinary()
 	if err != nil {
@@ -117,6 +117,7 @@ func encodeVote(v Vote) ([]byte, error) {
 	b = binary.BigEndian.AppendUint16(b, uint16(v.Lane))
 	b = append(append(append(b, v.Lease[:]...), v.Module[:]...), v.Input[:]...)
 	b = appendOutcome(b, v.Outcome())
+	b = binary.BigEndian.AppendUint16(b, uint16(v.From))
 	b = append(b, v.Signature[:]...)
 	b = binary.BigEndian.AppendUint64(b, uint64(v.At.UnixMilli()))
 	return append(b, net...), nil
@@ -138,8 +139,9 @@ func decodeVote(k, b []byte) (v Vote, err error) {
 	if err != nil {
 		return v, fmt.Errorf("vote %x: %w", k, err)
 	}
-	v.End, v.Code, v.Fuel, v.Output = o.End, o.Code, o.Fuel, o.Output
-	b = b[outcomeSize:]
+	v.End, v.Code, v.Fuel, v.Output, v.Segments, v.Transcript = o.End, o.Code, o.Fuel, o.Output, o.Segments, o.Transcript
+	v.From = uint32(binary.BigEndian.Uint16(b[outcomeSize:]))
+	b = b[outcomeSize+2:]
 	v.Signature = wire.Signature(b[:64])
 	v.At = time.UnixMilli(int64(binary.BigEndian.Uint64(b[64:])))
 	if err := v.Net.UnmarshalBinary(b[72:]); err != nil {
@@ -156,7 +158,8 @@ func appendOutcome(b []byte, o wire.Outcome) []byte {
 		}
 	}
 	b = binary.BigEndian.AppendUint32(append(b, end), o.Code)
-	return append(binary.BigEndian.AppendUint64(b, o.Fuel), o.Output[:]...)
+	b = append(binary.BigEndian.AppendUint64(b, o.Fuel), o.Output[:]...)
+	return append(binary.BigEndian.AppendUint16(b, uint16(o.Segments)), o.Transcript[:]...)
 }
 
 func decodeOutcome(b []byte) (o wire.Outcome, err error) {
@@ -165,5 +168,6 @@ func decodeOutcome(b []byte) (o wire.Outcome, err error) {
 	}
 	o.End = ends[b[0]-1]
 	o.Code, o.Fuel, o.Output = binary.BigEndian.Uint32(b[1:]), binary.BigEndian.Uint64(b[5:]), canon.Digest(b[13:45])
+	o.Segments, o.Transcript = uint32(binary.BigEndian.Uint16(b[45:])), canon.Digest(b[47:79])
 	return o, nil
 }

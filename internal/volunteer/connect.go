@@ -76,6 +76,7 @@ func (v *Volunteer) greet(ctx context.Context, conn *websocket.Conn) error {
 	if !ok {
 		return refusedBy(m)
 	}
+	v.visit.Store(welcome.Visit)
 	v.log.Info("joined", "hub", v.opt.Hub, "hub_key", hello.Hub, "halted", welcome.Halted)
 	return nil
 }
@@ -164,8 +165,12 @@ func (v *Volunteer) deliver(ctx context.Context, conn *websocket.Conn, out *outb
 		if err := pace.Wait(ctx); err != nil {
 			return err
 		}
+		began := time.Now()
 		if err := write(ctx, conn, m); err != nil {
 			return fmt.Errorf("sending %T: %w", m, err)
+		}
+		if o, ok := m.(*wire.Offer); ok {
+			v.cost(o.Reached.Lease, time.Since(began))
 		}
 		v.sent(out)
 	}
@@ -199,13 +204,16 @@ func (v *Volunteer) attach(out *outbox) {
 	for _, r := range v.results {
 		out.put(r)
 	}
+	for _, t := range v.held { // shows the hub that they are still held
+		out.put(t.progress())
+	}
+	for _, o := range v.offers {
+		out.put(o)
+	}
 	for _, r := range v.returns {
 		out.put(r)
 	}
 	v.returns = nil
-	for _, t := range v.held { // shows the hub that they are still held
-		out.put(t.progress())
-	}
 	if !v.stopping {
 		out.put(&wire.Want{Leases: uint32(v.opt.Slots)})
 	}

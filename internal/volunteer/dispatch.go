@@ -14,6 +14,8 @@ func (v *Volunteer) dispatch(m wire.FromHub) error {
 	switch m := m.(type) {
 	case *wire.Lease:
 		return v.lend(m)
+	case *wire.Kept:
+		v.kept(m)
 	case *wire.Ack:
 		v.acknowledged(m)
 	case *wire.Refused:
@@ -123,6 +125,7 @@ func (v *Volunteer) finish(t *task, m wire.FromWorker) {
 	delete(v.held, t.lease.ID)
 	if r, ok := m.(*wire.Result); ok {
 		v.results[t.lease.ID] = r
+		delete(v.offers, t.lease.ID)
 	}
 	v.send(m)
 	v.check()

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/countersign/countersign/internal/canon"
 	"github.com/countersign/countersign/internal/sandbox"
@@ -211,7 +212,7 @@ func newScene(t *testing.T) *scene {
 		Limits:  release.Limits{TaskFuel: 1 << 40, SegmentFuel: 1 << 40, MemoryPages: payloads.Pages, Seconds: 60, OutputBytes: 1000},
 		Purpose: "Factors integers.", Expires: canon.TimeOf(s.now.Add(24 * time.Hour))}
 	s.order = release.Order{Type: release.OrderType, Title: "Numbers",
-		Input:      release.Input{Lines: &release.Lines{TreeRoot: canon.Sum(nil), Length: 100, Lines: 10, PerTask: 1}},
+		Input:      release.Input{Lines: &release.Lines{TreeRoot: rootOf(t), Length: 100, Lines: int64(len(sceneInputs)), PerTask: 1}},
 		Redundancy: release.Redundancy{Vote: &release.Vote{Agree: 2, Of: 3}}, CompletePermille: 1000,
 		NotBefore: canon.TimeOf(s.now.Add(-time.Hour)), Expires: canon.TimeOf(s.now.Add(12 * time.Hour))}
 	s.serve("/m/"+canon.Sum(payloads.FactorModule).String(), payloads.FactorModule)
@@ -254,9 +255,44 @@ func (s *scene) publishAll(t *testing.T) {
 	s.orderID = s.publish(st, sig)
 }
 
-// lease is a lease of a task of the order.
-func (s *scene) lease(id byte, task uint64, input string) *wire.Lease {
-	return &wire.Lease{Token: "a.b.c", ID: wire.LeaseID{id}, Order: s.orderID, Release: s.relID, Task: task, Lane: 1, Input: []byte(input), Seconds: 90}
+// sceneInputs are those of the order's tasks.
+var sceneInputs = []string{"1\n", "6\n", "6\n", "6\n", "12\n", "6\n", "6\n", "12\n7328499434\n", "97\n", "1\n", "3000\n", "100000000\n"}
+
+// rootOf is the tree hash of sceneInputs.
+func rootOf(t *testing.T) canon.Digest {
+	var stored []tlog.Hash
+	read := tlog.HashReaderFunc(func(indexes []int64) (hashes []tlog.Hash, err error) {
+		for _, i := range indexes {
+			hashes = append(hashes, stored[i])
+		}
+		return hashes, nil
+	})
+	for i, in := range sceneInputs {
+		more, err := tlog.StoredHashes(int64(i), []byte(in), read)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stored = append(stored, more...)
+	}
+	root, err := tlog.TreeHash(int64(len(sceneInputs)), read)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return canon.Digest(root)
+}
+
+// lease is a lease of a task of the order, with its proof.
+func (s *scene) lease(id byte, task uint64) *wire.Lease {
+	p := release.NewProver(uint64(len(sceneInputs)))
+	for _, in := range sceneInputs {
+		p.Add([]byte(in))
+	}
+	proof, err := p.Prove(min(task, uint64(len(sceneInputs)-1)), nil)
+	if err != nil {
+		panic(err)
+	}
+	return &wire.Lease{Token: "a.b.c", ID: wire.LeaseID{id}, Order: s.orderID, Release: s.relID, Task: task, Lane: 1,
+		Input: []byte(sceneInputs[min(task, uint64(len(sceneInputs)-1))]), Proof: proof, Seconds: 90}
 }
 
 // start runs the volunteer; stop stops it, and waits until it has.

@@ -256,6 +256,8 @@ func differ(line wire.ResultLine, o sandbox.Outcome) string {
 		return fmt.Sprintf("accepted: output of %d bytes, sha256 %s; here: %d bytes, %s", len(line.Output), canon.Sum(line.Output).Short(), len(o.Output), canon.Sum(o.Output).Short())
 	case line.Fuel != o.Fuel:
 		return fmt.Sprintf("accepted: %d fuel; here: %d", line.Fuel, o.Fuel)
+	case line.Segments != uint32(len(o.Links)) || line.Transcript != o.Transcript():
+		return fmt.Sprintf("accepted: transcript %s of %d segments; here: %s of %d", line.Transcript.Short(), line.Segments, o.Transcript().Short(), len(o.Links))
 	}
 	return ""
 }

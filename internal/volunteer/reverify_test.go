@@ -58,7 +58,8 @@ func (tr *trial) answer(t *testing.T, inputs [][]byte) {
 		if err != nil || o.End != sandbox.Exit {
 			t.Fatalf("%+v, %v", o, err)
 		}
-		tr.lines = append(tr.lines, wire.ResultLine{Task: uint64(task), End: wire.End(o.End), Code: o.Code, Fuel: o.Fuel, Output: o.Output, Agree: 2})
+		tr.lines = append(tr.lines, wire.ResultLine{Task: uint64(task), End: wire.End(o.End), Code: o.Code, Fuel: o.Fuel, Output: o.Output,
+			Segments: uint32(len(o.Links)), Transcript: o.Transcript(), Agree: 2})
 	}
 }
 
@@ -145,6 +146,8 @@ func TestReverifyDifferences(t *testing.T) {
 		"end":    {func(l *wire.ResultLine) { l.End = wire.EndTrap }, "accepted: trap with code 0; here: exit with code 0"},
 		"unfit":  {func(l *wire.ResultLine) { l.End = "ex\x1bit" }, "accepted: ex?it"},
 		"code":   {func(l *wire.ResultLine) { l.Code = 9 }, "accepted: exit with code 9"},
+		"links":  {func(l *wire.ResultLine) { l.Transcript[3]++ }, "accepted: transcript "},
+		"chain":  {func(l *wire.ResultLine) { l.Segments++ }, " of 2 segments; here: "},
 		"fuel":   {func(l *wire.ResultLine) { l.Fuel++ }, " fuel; here: "},
 		"output": {func(l *wire.ResultLine) { l.Output[2] ^= 1 }, "accepted: output of "},
 		"more":   {func(l *wire.ResultLine) { l.Output = append(l.Output, '\n') }, "accepted: output of "},

@@ -91,7 +91,7 @@ func (s *source) statement(ctx context.Context, digest canon.Digest) (signed, er
 			return st, err
 		}
 		if got := canon.Sum(st.statement); got != digest {
-			return st, canon.Fail("encoding", "the hub sent a statement of digest %s instead", got.Short())
+			return st, canon.Fail("statement_sha256", "the hub sent a statement of digest %s instead", got.Short())
 		}
 		st.signature, err = s.read(ctx, path+".minisig", keys.MaxSignature, "too_large")
 		return st, err

@@ -38,14 +38,8 @@ func (t *Trust) openOrder(s signed, named func(canon.Digest) (*release.Release, 
 		o, _, err := release.OpenOrder(s.statement, s.signature, t.Policy, named, now)
 		return o, err
 	}
-	if _, err := keys.Verify(t.Keys, s.statement, s.signature); err != nil {
-		return nil, err
-	}
-	o, err := release.ParseOrder(s.statement)
+	o, _, err := release.OpenOrderPinned(s.statement, s.signature, t.Keys, now)
 	if err != nil {
-		return nil, err
-	}
-	if err := canon.CheckExpiry("the order", o.Expires, now, release.MaxAge); err != nil {
 		return nil, err
 	}
 	_, err = named(o.ReleaseSHA256)

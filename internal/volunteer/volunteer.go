@@ -14,6 +14,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/countersign/countersign/internal/client"
@@ -41,6 +42,10 @@ type Options struct {
 	// acknowledged. 0: 5 seconds.
 	Linger time.Duration
 
+	// CheckpointEvery is the least time between checkpoints of a task. 0: what
+	// is best for the visits that the hub sees.
+	CheckpointEvery time.Duration
+
 	// Acknowledged, if any, is told of every vote that the hub has on disk.
 	Acknowledged func(*wire.Result, wire.Verdict)
 	// Misbehave, if any, makes this a bad volunteer. It is for simulations.
@@ -51,6 +56,8 @@ type Options struct {
 type Misbehave struct {
 	// Outcome replaces what a task came to before it is signed.
 	Outcome func(*wire.Lease, sandbox.Outcome) sandbox.Outcome
+	// Checkpoint replaces the state of a checkpoint before it is signed.
+	Checkpoint func(*wire.Lease, []byte) []byte
 	// Vanish says at a lease whether to disappear: the connection is cut, and
 	// Run returns ErrVanished without another word to the hub.
 	Vanish func(*wire.Lease) bool
@@ -83,11 +90,14 @@ type Volunteer struct {
 	source *source
 	slots  chan struct{} // holds a token for each slot that is free
 	tasks  sync.WaitGroup
+	key    wire.Key
+	visit  atomic.Uint32 // seconds, as the hub says
 
 	mu       sync.Mutex
 	out      *outbox // of the connection; nil: there is none
 	held     map[wire.LeaseID]*task
 	results  map[wire.LeaseID]*wire.Result // not acknowledged
+	offers   map[wire.LeaseID]*wire.Offer  // the last of each lease, not answered
 	returns  []*wire.Return                // to send when there is a connection
 	stopping bool
 	settled  context.Context // ends when stopping and nothing is left to say
@@ -122,6 +132,8 @@ func New(opt Options) (*Volunteer, error) {
 		slots:   make(chan struct{}, opt.Slots),
 		held:    map[wire.LeaseID]*task{},
 		results: map[wire.LeaseID]*wire.Result{},
+		offers:  map[wire.LeaseID]*wire.Offer{},
+		key:     wire.KeyOf(opt.Key.Public().(ed25519.PublicKey)),
 	}
 	v.settled, v.settle = context.WithCancel(context.Background())
 	for range opt.Slots {
@@ -208,7 +220,7 @@ func (v *Volunteer) unacknowledged() int {
 
 // check notices, under v.mu, that nothing is left to do or say.
 func (v *Volunteer) check() {
-	if v.stopping && len(v.held) == 0 && len(v.results) == 0 && (v.out == nil || v.out.empty()) {
+	if v.stopping && len(v.held) == 0 && len(v.results) == 0 && len(v.offers) == 0 && (v.out == nil || v.out.empty()) {
 		v.settle()
 	}
 }

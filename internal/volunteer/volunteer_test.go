@@ -36,13 +36,14 @@ func TestWork(t *testing.T) {
 	stop := s.start(t)
 	c := s.accept(t)
 	wants(c, 1)
-	l := s.lease(1, 7, "12\n7328499434\n")
+	l := s.lease(1, 7)
 	c.send(l)
 	r := next[*wire.Result](c)
 
 	const output = "12 -> 2,2,3\n7328499434 -> 2,17,257,838693\n"
 	want := wire.Vote{Type: wire.VoteType, Order: s.orderID, Task: 7, Lane: 1, Lease: l.ID, Module: canon.Sum(payloads.FactorModule),
-		Input: canon.Sum(l.Input), End: wire.EndExit, Fuel: r.Vote.Fuel, Output: canon.Sum([]byte(output))}
+		Input: canon.Sum(l.Input), End: wire.EndExit, Fuel: r.Vote.Fuel, Output: canon.Sum([]byte(output)),
+		Segments: 1, Transcript: canon.Digest(r.Links)}
 	if r.Vote != want || string(r.Output) != output || r.Token != l.Token || r.Vote.Fuel < 1_000_000 {
 		t.Errorf("%+v with output %q, want %+v", r.Vote, r.Output, want)
 	}
@@ -56,7 +57,7 @@ func TestWork(t *testing.T) {
 
 	// A second lease of the release needs nothing from the hub.
 	before := s.fetched()
-	c.send(s.lease(2, 8, "97\n"))
+	c.send(s.lease(2, 8))
 	if r := next[*wire.Result](c); string(r.Output) != "97 -> 97\n" || s.fetched() != before {
 		t.Errorf("output %q, fetched %s", r.Output, strings.TrimPrefix(s.fetched(), before))
 	}
@@ -79,7 +80,7 @@ func TestRefusals(t *testing.T) {
 		"unknown key": {"signature_unknown_key", func(t *testing.T, s *scene, _ *wire.Lease) {
 			s.opt.Trust.Keys = []keys.PublicKey{testKey(t, 2).Public()}
 		}},
-		"altered order": {"encoding", func(t *testing.T, s *scene, l *wire.Lease) { s.alter("/s/"+l.Order.String(), "Numbers", "Numbert") }},
+		"altered order": {"statement_sha256", func(t *testing.T, s *scene, l *wire.Lease) { s.alter("/s/"+l.Order.String(), "Numbers", "Numbert") }},
 		"altered order by its new name": {"signature_invalid", func(t *testing.T, s *scene, l *wire.Lease) {
 			l.Order = s.rename(l.Order, "Numbers", "Numbert")
 		}},
@@ -125,14 +126,17 @@ func TestRefusals(t *testing.T) {
 			s.serve(module, append(append([]byte(nil), payloads.FactorModule...), 0))
 		}},
 		"shorter module": {"module_length", func(t *testing.T, s *scene, _ *wire.Lease) { s.serve(module, payloads.FactorModule[:1000]) }},
-		"task number":    {"bounds", func(_ *testing.T, _ *scene, l *wire.Lease) { l.Task = 10 }},
+		"task number":    {"input", func(_ *testing.T, _ *scene, l *wire.Lease) { l.Task = uint64(len(sceneInputs)) }},
 		"input of a range": {"input", func(t *testing.T, s *scene, l *wire.Lease) {
 			s.order.Input = release.Input{Range: &release.Range{From: 0, To: 100, Step: 10}}
 			s.publishAll(t)
 			l.Order, l.Task, l.Input = s.orderID, 3, []byte("30 41\n")
 		}},
-		"name prefix": {"name_prefix", func(t *testing.T, s *scene, _ *wire.Lease) { s.trustPolicy("bob/", 1<<40) }},
-		"ceiling":     {"ceiling", func(t *testing.T, s *scene, _ *wire.Lease) { s.trustPolicy("alice/", 1<<40-1) }},
+		"input that is not in the file": {"input", func(_ *testing.T, _ *scene, l *wire.Lease) { l.Input = []byte("13\n") }},
+		"input of another task":         {"input", func(_ *testing.T, _ *scene, l *wire.Lease) { l.Task = 7 }},
+		"no proof":                      {"input", func(_ *testing.T, _ *scene, l *wire.Lease) { l.Proof = nil }},
+		"name prefix":                   {"name_prefix", func(t *testing.T, s *scene, _ *wire.Lease) { s.trustPolicy("bob/", 1<<40) }},
+		"ceiling":                       {"ceiling", func(t *testing.T, s *scene, _ *wire.Lease) { s.trustPolicy("alice/", 1<<40-1) }},
 		"not metered": {wire.CodeModuleInvalid, func(t *testing.T, s *scene, l *wire.Lease) {
 			s.rel.ModuleSHA256, s.rel.ModuleLength = canon.Sum(payloads.FactorSource), int64(len(payloads.FactorSource))
 			s.publishAll(t)
@@ -147,7 +151,7 @@ func TestRefusals(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newScene(t)
-			l := s.lease(1, 1, "12\n")
+			l := s.lease(1, 4)
 			c.spoil(t, s, l)
 			s.opt.Misbehave = &Misbehave{Outcome: func(_ *wire.Lease, o sandbox.Outcome) sandbox.Outcome {
 				t.Errorf("it ran: %+v", o)
@@ -171,10 +175,10 @@ func TestWhatDidNotVerifyIsNotKept(t *testing.T) {
 	s.start(t)
 	c := s.accept(t)
 	wants(c, 1)
-	c.send(s.lease(1, 1, "6\n"))
+	c.send(s.lease(1, 1))
 	next[*wire.Return](c)
 	s.serve(module, payloads.FactorModule)
-	c.send(s.lease(2, 1, "6\n"))
+	c.send(s.lease(2, 1))
 	next[*wire.Result](c)
 	c.send(&wire.Ack{ID: wire.LeaseID{2}, Verdict: wire.Pending})
 }
@@ -213,7 +217,7 @@ func TestWorkUnderAPolicy(t *testing.T) {
 	s.start(t)
 	c := s.accept(t)
 	wants(c, 1)
-	c.send(s.lease(1, 1, "6\n"))
+	c.send(s.lease(1, 1))
 	if r := next[*wire.Result](c); string(r.Output) != "6 -> 2,3\n" {
 		t.Errorf("output %q", r.Output)
 	}
@@ -227,7 +231,7 @@ func TestExpiredPolicy(t *testing.T) {
 	s.start(t)
 	c := s.accept(t)
 	wants(c, 1)
-	c.send(s.lease(1, 1, "6\n"))
+	c.send(s.lease(1, 1))
 	if r := next[*wire.Return](c); r.Check != "expiry" {
 		t.Errorf("%+v", r)
 	}
@@ -242,7 +246,7 @@ func TestResultIsKeptUntilAcknowledged(t *testing.T) {
 	stop := s.start(t)
 	c := s.accept(t)
 	wants(c, 1)
-	c.send(s.lease(1, 1, "6\n"))
+	c.send(s.lease(1, 1))
 	first := next[*wire.Result](c)
 	for range 2 {
 		c.conn.CloseNow()
@@ -272,7 +276,7 @@ func TestStopWaitsForTheAcknowledgement(t *testing.T) {
 	stop := s.start(t)
 	c := s.accept(t)
 	wants(c, 1)
-	c.send(s.lease(1, 1, "6\n"))
+	c.send(s.lease(1, 1))
 	next[*wire.Result](c)
 	go stop()
 	wants(c, 0)
@@ -290,7 +294,7 @@ func TestStopGivesUpOnASilentHub(t *testing.T) {
 	stop := s.start(t)
 	c := s.accept(t)
 	wants(c, 1)
-	c.send(s.lease(1, 1, "6\n"))
+	c.send(s.lease(1, 1))
 	next[*wire.Result](c)
 	stop()
 }
@@ -301,8 +305,8 @@ func TestStopReturnsLeases(t *testing.T) {
 	stop := s.start(t)
 	c := s.accept(t)
 	wants(c, 1)
-	c.send(s.lease(1, 1, ""))
-	c.send(s.lease(2, 2, "")) // more than was asked for: it waits
+	c.send(s.lease(1, 1))
+	c.send(s.lease(2, 2)) // more than was asked for: it waits
 	p := c.receive().(*wire.Progress)
 	if p.ID != (wire.LeaseID{1}) && p.ID != (wire.LeaseID{2}) {
 		t.Errorf("%+v", p)
@@ -337,13 +341,13 @@ func TestKill(t *testing.T) {
 			s.start(t)
 			c := s.accept(t)
 			wants(c, 1)
-			c.send(s.lease(1, 1, ""))
+			c.send(s.lease(1, 1))
 			c.receive()                                                            // progress: it runs
 			for _, scope := range []wire.Scope{wire.KillOrder, wire.KillRelease} { // of something else
 				c.send(&wire.Kill{Scope: scope, Target: canon.Sum(nil).String()})
 			}
 			c.send(&wire.Kill{Scope: wire.KillLease, Target: wire.LeaseID{9}.String()})
-			c.send(s.lease(2, 2, ""))
+			c.send(s.lease(2, 2))
 			k := kill(s)
 			k.Reason = "enough of this"
 			c.send(k)
@@ -362,7 +366,7 @@ func TestKill(t *testing.T) {
 			// Life goes on.
 			c.send(&wire.Resume{})
 			c.send(&wire.Idle{})
-			c.send(s.lease(3, 3, ""))
+			c.send(s.lease(3, 3))
 			for c.receive().(*wire.Progress).ID == (wire.LeaseID{1}) {
 			}
 		})
@@ -375,7 +379,7 @@ func TestDeadline(t *testing.T) {
 	s.start(t)
 	c := s.accept(t)
 	wants(c, 1)
-	c.send(s.lease(1, 1, ""))
+	c.send(s.lease(1, 1))
 	if r := next[*wire.Return](c); r.Reason != wire.ReturnDeadline || r.Check != "" {
 		t.Errorf("%+v", r)
 	}
@@ -388,7 +392,7 @@ func TestHeldLeasesAreShown(t *testing.T) {
 	s.start(t)
 	c := s.accept(t)
 	wants(c, 1)
-	c.send(s.lease(1, 1, ""))
+	c.send(s.lease(1, 1))
 	c.receive()
 	c.conn.CloseNow()
 	c = s.accept(t)
@@ -396,10 +400,10 @@ func TestHeldLeasesAreShown(t *testing.T) {
 		t.Errorf("first comes %+v", p)
 	}
 	wants(c, 1)
-	c.send(s.lease(1, 1, "")) // lent again: it is the same
+	c.send(s.lease(1, 1)) // lent again: it is the same
 	c.send(&wire.Kill{Scope: wire.KillAll})
 	next[*wire.Return](c)
-	c.send(s.lease(2, 2, ""))
+	c.send(s.lease(2, 2))
 	if p, ok := c.receive().(*wire.Progress); !ok || p.ID != (wire.LeaseID{2}) {
 		t.Errorf("%+v", p)
 	}
@@ -413,7 +417,7 @@ func TestTooManyLeasesAreReturned(t *testing.T) {
 	c := s.accept(t)
 	wants(c, 2)
 	for id := range byte(6) {
-		c.send(s.lease(id, uint64(id), ""))
+		c.send(s.lease(id, uint64(id)))
 	}
 	for id := byte(4); id < 6; id++ {
 		if r := next[*wire.Return](c); r.ID != (wire.LeaseID{id}) || r.Reason != wire.ReturnStopped {
@@ -477,13 +481,13 @@ func TestMisbehave(t *testing.T) {
 	stop := s.start(t)
 	c := s.accept(t)
 	wants(c, 1)
-	c.send(s.lease(1, 1, "6\n"))
+	c.send(s.lease(1, 1))
 	r := next[*wire.Result](c)
 	if string(r.Output) != "42\n" || r.Vote.Output != canon.Sum(r.Output) || wire.VerifyVote(&r.Vote, wire.KeyOf(s.opt.Key.Public().(ed25519.PublicKey)), r.Signature) != nil {
 		t.Errorf("%+v", r)
 	}
 	c.send(&wire.Ack{ID: wire.LeaseID{1}, Verdict: wire.Outvoted})
-	c.send(s.lease(2, 5, "6\n"))
+	c.send(s.lease(2, 5))
 	c.closed()
 	stop()
 }
@@ -497,7 +501,7 @@ func TestPaceLeavesTheRest(t *testing.T) {
 			t.Fatal(err)
 		}
 		start := time.Now()
-		if n := v.pace(newTask(s.lease(1, 1, "")))(sandbox.Slice{Used: 1, Spent: 1, Busy: 20 * time.Millisecond}); n != 0 {
+		if n := v.pace(newTask(s.lease(1, 1)))(sandbox.Slice{Used: 1, Spent: 1, Busy: 20 * time.Millisecond}); n != 0 {
 			t.Errorf("a slice of %d", n)
 		}
 		if took := time.Since(start); took < least {

@@ -22,6 +22,8 @@ type task struct {
 	mu     sync.Mutex
 	last   wire.Progress
 	sentAt time.Time
+
+	reached trail
 }
 
 func newTask(l *wire.Lease) *task {
@@ -77,6 +79,13 @@ func (v *Volunteer) work(t *task) {
 	v.finish(t, result)
 }
 
+// handOn reports whether a lane may go on with another worker after it ended
+// for that reason here.
+func handOn(err error) bool {
+	var end *endError
+	return errors.Is(err, errStopped) || errors.As(err, &end) && end.End == sandbox.Deadline
+}
+
 // do verifies and runs a task, and countersigns what it came to.
 func (v *Volunteer) do(t *task) (*wire.Result, error) {
 	l := t.lease
@@ -84,9 +93,29 @@ func (v *Volunteer) do(t *task) (*wire.Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	from, err := v.resume(t, r)
+	if err != nil {
+		return nil, err
+	}
+	o, err := v.run(t, r, module, from)
+	if err != nil {
+		if handOn(err) {
+			v.offer(t, r)
+		}
+		return nil, err
+	}
+	if bad := v.opt.Misbehave; bad != nil && bad.Outcome != nil {
+		o = bad.Outcome(l, o)
+	}
+	return countersign(t, r, o, v)
+}
+
+func (v *Volunteer) run(t *task, r *release.Release, module []byte, from *sandbox.Checkpoint) (sandbox.Outcome, error) {
+	l := t.lease
 	o, err := v.opt.Engine.Run(t.ctx, sandbox.Task{
 		SHA256: r.ModuleSHA256, Module: module, Input: l.Input, Seed: sandbox.Seed(l.Order, l.Task),
-		Limits:   limitsOf(r),
+		Limits: limitsOf(r),
+		From:   from, Checkpoint: func(at *sandbox.Checkpoint) { v.pass(t, r, at) },
 		Deadline: time.Duration(r.Limits.Seconds) * time.Second,
 		Progress: func(permille int, text string, fuel uint64) {
 			v.report(t, func(p *wire.Progress) { p.Permille, p.Text, p.Fuel = uint32(permille), text, fuel })
@@ -95,16 +124,13 @@ func (v *Volunteer) do(t *task) (*wire.Result, error) {
 	})
 	switch {
 	case err != nil:
-		return nil, &canon.Error{Class: wire.CodeModuleInvalid, Msg: "module " + r.ModuleSHA256.Short(), Err: err}
+		return o, &canon.Error{Class: wire.CodeModuleInvalid, Msg: "module " + r.ModuleSHA256.Short(), Err: err}
 	case o.End == sandbox.Cancelled:
-		return nil, context.Cause(t.ctx)
+		return o, context.Cause(t.ctx)
 	case !o.End.Voted():
-		return nil, &endError{o}
+		return o, &endError{o}
 	}
-	if bad := v.opt.Misbehave; bad != nil && bad.Outcome != nil {
-		o = bad.Outcome(l, o)
-	}
-	return countersign(l, r, o, v)
+	return o, nil
 }
 
 func limitsOf(r *release.Release) sandbox.Limits {
@@ -117,28 +143,28 @@ func (v *Volunteer) verified(ctx context.Context, l *wire.Lease) (*release.Relea
 	if err != nil {
 		return nil, nil, err
 	}
-	switch {
-	case o.ReleaseSHA256 != l.Release:
+	if o.ReleaseSHA256 != l.Release {
 		return nil, nil, canon.Fail("bounds", "the lease names release %s, its order %s", l.Release.Short(), o.ReleaseSHA256.Short())
-	case l.Task >= o.Tasks():
-		return nil, nil, canon.Fail("bounds", "task %d of an order with %d tasks", l.Task, o.Tasks())
-	case o.Input.Range != nil && string(o.Input.Range.RangeInput(l.Task)) != string(l.Input):
-		return nil, nil, canon.Fail(wire.CodeInput, "the input of task %d is not the order's", l.Task)
+	}
+	if err := o.CheckTaskInput(l.Task, l.Input, l.Proof); err != nil {
+		return nil, nil, err
 	}
 	module, err := v.source.module(ctx, r)
 	return r, module, err
 }
 
 // countersign signs what a task came to.
-func countersign(l *wire.Lease, r *release.Release, o sandbox.Outcome, v *Volunteer) (*wire.Result, error) {
+func countersign(t *task, r *release.Release, o sandbox.Outcome, v *Volunteer) (*wire.Result, error) {
+	l := t.lease
 	vote := wire.Vote{Type: wire.VoteType, Order: l.Order, Task: l.Task, Lane: l.Lane, Lease: l.ID,
 		Module: r.ModuleSHA256, Input: canon.Sum(l.Input),
-		End: wire.End(o.End), Code: o.Code, Fuel: o.Fuel, Output: canon.Sum(o.Output)}
+		End: wire.End(o.End), Code: o.Code, Fuel: o.Fuel, Output: canon.Sum(o.Output),
+		Segments: uint32(len(o.Links)), Transcript: o.Transcript(), From: t.reached.from}
 	sig, err := wire.SignVote(&vote, v.opt.Key)
 	if err != nil {
 		return nil, err
 	}
-	return &wire.Result{Token: l.Token, Vote: vote, Output: o.Output, Signature: sig}, nil
+	return &wire.Result{Token: l.Token, Vote: vote, Output: o.Output, Links: bytesOf(o.Links), Signature: sig}, nil
 }
 
 // endError is an outcome that nobody votes on.

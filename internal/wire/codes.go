@@ -16,6 +16,7 @@ const (
 	CodeVoteMismatch  = "vote_mismatch"
 	CodeVoteDuplicate = "vote_duplicate"
 	CodeOrderEnded    = "order_ended"
+	CodeCheckpoint    = "checkpoint" // its signature, digests or lengths, or it is of another task
 
 	CodeModuleLength   = "module_length"
 	CodeModuleSHA256   = "module_sha256"
@@ -65,6 +66,7 @@ var statuses = map[string]int{
 	CodeVoteMismatch:  http.StatusUnprocessableEntity,
 	CodeVoteDuplicate: http.StatusConflict,
 	CodeOrderEnded:    http.StatusConflict,
+	CodeCheckpoint:    http.StatusUnprocessableEntity,
 
 	CodeModuleLength:   http.StatusUnprocessableEntity,
 	CodeModuleSHA256:   http.StatusUnprocessableEntity,

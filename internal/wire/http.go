@@ -85,7 +85,11 @@ type ResultLine struct {
 	Code   uint32 `json:"code"`
 	Fuel   uint64 `json:"fuel"`
 	Output []byte `json:"output"`
-	Agree  int    `json:"agree"` // votes for this outcome; of an undecided task, for the strongest
+
+	Segments   uint32       `json:"segments"`
+	Transcript canon.Digest `json:"transcript"`
+
+	Agree int `json:"agree"` // voices for this outcome; of an undecided task, for the strongest
 }
 
 // Undecided stands in a ResultLine for the end of a task whose votes disagree

@@ -12,9 +12,12 @@ func (m *Hello) members(c *codec) {
 	integer(c, "time", &m.Time, 0, canon.MaxInteger)
 }
 
-func (*Welcome) kind() string       { return "welcome" }
-func (*Welcome) fromHub()           {}
-func (m *Welcome) members(c *codec) { c.boolean("halted", &m.Halted) }
+func (*Welcome) kind() string { return "welcome" }
+func (*Welcome) fromHub()     {}
+func (m *Welcome) members(c *codec) {
+	c.boolean("halted", &m.Halted)
+	integer(c, "visit", &m.Visit, 0, MaxSeconds)
+}
 
 func (*Lease) kind() string { return "lease" }
 func (*Lease) fromHub()     {}
@@ -26,12 +29,21 @@ func (m *Lease) members(c *codec) {
 	integer(c, "task", &m.Task, 0, MaxTask)
 	integer(c, "lane", &m.Lane, 0, MaxLane)
 	c.base64("input", &m.Input, MaxInput)
+	c.base64("proof", &m.Proof, MaxProof*LinkSize)
+	c.digestOrNone("checkpoint", &m.Checkpoint)
 	integer(c, "seconds", &m.Seconds, 1, MaxSeconds)
 }
 
 func (*Idle) kind() string   { return "idle" }
 func (*Idle) fromHub()       {}
 func (*Idle) members(*codec) {}
+
+func (*Kept) kind() string { return "kept" }
+func (*Kept) fromHub()     {}
+func (m *Kept) members(c *codec) {
+	c.hex("id", m.ID[:])
+	integer(c, "segments", &m.Segments, 0, MaxSegments-1)
+}
 
 func (*Ack) kind() string { return "ack" }
 func (*Ack) fromHub()     {}
@@ -104,12 +116,20 @@ func (m *Progress) members(c *codec) {
 	integer(c, "fuel", &m.Fuel, 0, canon.MaxInteger)
 }
 
+func (*Offer) kind() string { return "checkpoint" }
+func (*Offer) fromWorker()  {}
+func (m *Offer) members(c *codec) {
+	c.token("lease", &m.Token)
+	m.Checkpoint.members(c)
+}
+
 func (*Result) kind() string { return "result" }
 func (*Result) fromWorker()  {}
 func (m *Result) members(c *codec) {
 	c.token("lease", &m.Token)
 	c.object("vote", m.Vote.members)
 	c.base64("output", &m.Output, MaxOutput)
+	c.base64("links", &m.Links, MaxSegments*LinkSize)
 	c.hex("signature", m.Signature[:])
 }
 
@@ -120,6 +140,22 @@ func (m *Return) members(c *codec) {
 	enum(c, "reason", &m.Reason, ReturnStopped, ReturnDeadline, ReturnFault, ReturnRefused, ReturnKilled)
 	c.code("check", &m.Check, 0)
 	c.text("detail", &m.Detail, 0, MaxText)
+}
+
+// digestOrNone is a digest, or "" for none, which is the zero digest here.
+func (c *codec) digestOrNone(name string, d *canon.Digest) {
+	var s string
+	if *d != (canon.Digest{}) {
+		s = d.String()
+	}
+	c.text(name, &s, 0, 64)
+	if c.err != nil || s == "" {
+		return
+	}
+	var err error
+	if *d, err = canon.ParseDigest(s); err != nil || *d == (canon.Digest{}) {
+		c.fail("member %q: want 64 lower-case hex digits or nothing", name)
+	}
 }
 
 // code is a failure class or error code.

@@ -62,6 +62,7 @@ var hubMessages = map[string]func() FromHub{
 	"welcome": func() FromHub { return new(Welcome) },
 	"lease":   func() FromHub { return new(Lease) },
 	"idle":    func() FromHub { return new(Idle) },
+	"kept":    func() FromHub { return new(Kept) },
 	"ack":     func() FromHub { return new(Ack) },
 	"refused": func() FromHub { return new(Refused) },
 	"kill":    func() FromHub { return new(Kill) },
@@ -70,11 +71,12 @@ var hubMessages = map[string]func() FromHub{
 }
 
 var workerMessages = map[string]func() FromWorker{
-	"join":     func() FromWorker { return new(Join) },
-	"want":     func() FromWorker { return new(Want) },
-	"progress": func() FromWorker { return new(Progress) },
-	"result":   func() FromWorker { return new(Result) },
-	"return":   func() FromWorker { return new(Return) },
+	"join":       func() FromWorker { return new(Join) },
+	"want":       func() FromWorker { return new(Want) },
+	"progress":   func() FromWorker { return new(Progress) },
+	"checkpoint": func() FromWorker { return new(Offer) },
+	"result":     func() FromWorker { return new(Result) },
+	"return":     func() FromWorker { return new(Return) },
 }
 
 // Hello opens a connection.
@@ -85,18 +87,29 @@ type Hello struct {
 }
 
 // Welcome answers a join.
-type Welcome struct{ Halted bool }
+type Welcome struct {
+	Halted bool
+	Visit  uint32 // seconds that a visit lasts in the mean; 0: not known
+}
 
 // Lease lends a lane of a task.
 type Lease struct {
-	Token   string
-	ID      LeaseID
-	Order   canon.Digest
-	Release canon.Digest
-	Task    uint64
-	Lane    uint32
-	Input   []byte
-	Seconds uint32
+	Token      string
+	ID         LeaseID
+	Order      canon.Digest
+	Release    canon.Digest
+	Task       uint64
+	Lane       uint32
+	Input      []byte
+	Proof      []byte       // that the input is the signed one: statement.md, "Inputs"
+	Checkpoint canon.Digest // of the file to go on from; zero: from the start
+	Seconds    uint32
+}
+
+// Kept says what the hub has of a lane, on disk.
+type Kept struct {
+	ID       LeaseID
+	Segments uint32 // 0: no checkpoint
 }
 
 // Idle says that there is nothing to lend now.
@@ -169,11 +182,18 @@ type Progress struct {
 	Fuel     uint64
 }
 
+// Offer is the message checkpoint: the lane can go on from there.
+type Offer struct {
+	Token string
+	Checkpoint
+}
+
 // Result delivers a vote.
 type Result struct {
 	Token     string
 	Vote      Vote
 	Output    []byte
+	Links     []byte // of all segments, LinkSize bytes each
 	Signature Signature
 }
 

@@ -12,7 +12,7 @@ type object struct {
 	all [maxMembers]member
 }
 
-const maxMembers = 12
+const maxMembers = 16
 
 type member struct {
 	name  string

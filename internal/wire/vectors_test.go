@@ -84,6 +84,10 @@ func (v *vector) open(t *testing.T) error {
 		return v.same(t, m, err)
 	case "vote":
 		return v.openVote(t)
+	case "checkpoint":
+		return v.openCheckpoint(t)
+	case "file":
+		return v.openFile(t)
 	case "join":
 		m, err := DecodeFromWorker([]byte(v.Message))
 		if err != nil {
@@ -128,6 +132,36 @@ func (v *vector) openVote(t *testing.T) error {
 	return VerifyVote(vote, worker, Signature(unhex(t, v.Signature)))
 }
 
+func (v *vector) openCheckpoint(t *testing.T) error {
+	reached, err := ParseReached([]byte(v.Statement))
+	if err != nil {
+		return err
+	}
+	worker, err := ParseKey(v.Worker)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v.Class == "ok" {
+		sig, err := SignReached(reached, ed25519.NewKeyFromSeed(unhex(t, v.Seed)))
+		if err != nil || hex.EncodeToString(sig[:]) != v.Signature {
+			t.Errorf("%s: signed as %x (%v)", v.Name, sig, err)
+		}
+	}
+	return VerifyReached(reached, worker, Signature(unhex(t, v.Signature)))
+}
+
+func (v *vector) openFile(t *testing.T) error {
+	file, err := ParseCheckpointFile([]byte(v.Message))
+	if err != nil {
+		return err
+	}
+	data, err := file.Encode()
+	if err != nil || string(data) != v.Message {
+		t.Errorf("%s: written as %s (%v)", v.Name, data, err)
+	}
+	return file.Verify(file.Worker)
+}
+
 func unhex(t *testing.T, s string) []byte {
 	t.Helper()
 	b, err := hex.DecodeString(s)
@@ -160,8 +194,12 @@ func makeVectors(t *testing.T) map[string][]byte {
 		add(vector{Name: name, Kind: kind, Class: CodeMessage, Message: message})
 	}
 	add(vector{Name: "to_hub spaced", Kind: "to_hub", Class: "ok", Message: "\n{ \"leases\" : 3 ,\t\"type\": \"want\" }\r\n"})
-	add(vector{Name: "to_worker reordered", Kind: "to_worker", Class: "ok", Message: `{"halted":false,"type":"welcome"}`})
+	add(vector{Name: "to_worker reordered", Kind: "to_worker", Class: "ok", Message: `{"halted":false,"visit":60,"type":"welcome"}`})
+	add(vector{Name: "to_worker welcome visit unknown", Kind: "to_worker", Class: "ok", Message: `{"type":"welcome","halted":false,"visit":0}`})
+	add(vector{Name: "to_worker lease from the start", Kind: "to_worker", Class: "ok", Message: startLease(t)})
 	all = append(all, voteVectors(t)...)
+	all = append(all, checkpointVectors(t)...)
+	all = append(all, fileVectors(t)...)
 	all = append(all, joinVectors(t)...)
 	made := map[string][]byte{}
 	for _, v := range all {
@@ -199,7 +237,7 @@ func badMessages(t *testing.T) map[string]string {
 		}
 		return strings.Replace(good[kind], old, new, 1)
 	}
-	id := testID.String()
+	id, checkpoint := testID.String(), canon.Sum([]byte("checkpoint")).String()
 	return map[string]string{
 		"to_worker empty":             "",
 		"to_worker null":              "null",
@@ -213,10 +251,10 @@ func badMessages(t *testing.T) map[string]string {
 		"to_worker unknown member":    `{"type":"idle","more":1}`,
 		"to_worker proto member":      `{"type":"idle","__proto__":1}`,
 		"to_worker missing member":    `{"type":"welcome"}`,
-		"to_worker null member":       `{"type":"welcome","halted":null}`,
-		"to_worker cased member":      `{"type":"welcome","Halted":true}`,
-		"to_worker bool as number":    `{"type":"welcome","halted":1}`,
-		"to_worker bool as text":      `{"type":"welcome","halted":"true"}`,
+		"to_worker null member":       `{"type":"welcome","halted":null,"visit":0}`,
+		"to_worker cased member":      `{"type":"welcome","Halted":true,"visit":0}`,
+		"to_worker bool as number":    `{"type":"welcome","halted":1,"visit":0}`,
+		"to_worker bool as text":      `{"type":"welcome","halted":"true","visit":0}`,
 		"to_worker upper case hex":    swap("ack", id, strings.ToUpper(id)),
 		"to_worker short hex":         swap("ack", id, id[2:]),
 		"to_worker hex that is none":  swap("ack", id, "zz"+id[2:]),
@@ -227,6 +265,27 @@ func badMessages(t *testing.T) map[string]string {
 		"to_worker huge task":         swap("lease", fmt.Sprint(MaxTask), "18446744073709551616"),
 		"to_worker text task":         swap("lease", fmt.Sprint(MaxTask), `"1"`),
 		"to_worker lane":              swap("lease", `"lane":2`, `"lane":256`),
+		"to_worker visit missing":     `{"type":"welcome","halted":true}`,
+		"to_worker visit large":       swap("welcome", `"visit":75`, `"visit":1048577`),
+		"to_worker checkpoint short":  swap("lease", checkpoint, checkpoint[2:]),
+		"to_worker checkpoint upper":  swap("lease", checkpoint, strings.ToUpper(checkpoint)),
+		"to_worker checkpoint zero":   swap("lease", checkpoint, strings.Repeat("0", 64)),
+		"to_worker kept segments":     swap("kept", "16383", "16384"),
+		"to_worker offer back":        good["checkpoint"],
+		"to_hub kept":                 good["kept"],
+		"to_hub checkpoint zero":      swap("checkpoint", `"segments":2`, `"segments":0`),
+		"to_hub checkpoint last":      swap("checkpoint", `"segments":2`, `"segments":16384`),
+		"to_hub checkpoint from":      swap("checkpoint", `"from":1`, `"from":2`),
+		"to_hub checkpoint type":      swap("checkpoint", CheckpointType, VoteType),
+		"to_hub checkpoint end":       swap("checkpoint", `"from":1`, `"from":1,"end":"exit"`),
+		"to_hub checkpoint text":      swap("checkpoint", `"checkpoint":{`, `"checkpoint":"{`),
+		"to_hub checkpoint links":     strings.Replace(good["checkpoint"], `"links":"`, `"link":"`, 1),
+		"to_hub checkpoint id":        swap("checkpoint", `"lease":"a.b.c"`, `"id":"`+id+`"`),
+		"to_hub result no links":      strings.Replace(good["result"], `"links":"`, `"link":"`, 1),
+		"to_hub vote segments zero":   swap("result", `"segments":3`, `"segments":0`),
+		"to_hub vote segments large":  swap("result", `"segments":3`, `"segments":16385`),
+		"to_hub vote from":            swap("result", `"from":2`, `"from":3`),
+		"to_hub vote no transcript":   strings.Replace(good["result"], `"transcript"`, `"transcripts"`, 1),
 		"to_worker seconds zero":      swap("lease", `"seconds":90`, `"seconds":0`),
 		"to_worker seconds large":     swap("lease", `"seconds":90`, `"seconds":1048577`),
 		"to_worker base64 unpadded":   swap("lease", `"MTIK"`, `"MTI"`),
@@ -299,11 +358,93 @@ func voteVectors(t *testing.T) (all []vector) {
 	add("trap", "ok", func(v *Vote) { v.End = EndTrap }, nil)
 	add("fuel", "ok", func(v *Vote) { v.End, v.Fuel = EndFuel, canon.MaxInteger }, nil)
 	add("output", "ok", func(v *Vote) { v.End, v.Task, v.Lane = EndOutput, MaxTask, MaxLane }, nil)
+	add("state", "ok", func(v *Vote) { v.End = EndState; v.Segments, v.From = MaxSegments, MaxSegments-1 }, nil)
+	add("from", "bounds", nil, swap(`"from": 2`, `"from": 3`))
+	add("segments", "bounds", nil, swap(`"segments": 3`, `"segments": 16385`))
+	add("transcript altered", CodeVoteSignature, nil, swap(`"transcript": "0`, `"transcript": "1`))
 	add("altered", CodeVoteSignature, nil, swap("4711", "4712"))
 	add("compact", "encoding", nil, func(s string) string { return strings.ReplaceAll(s, "\n  ", "") })
 	add("unknown member", "encoding", nil, swap(`"code": 0,`, "\"code\": 0,\n  \"more\": 0,"))
 	add("end", "bounds", nil, swap("exit", "fault"))
 	return all
+}
+
+func checkpointVectors(t *testing.T) (all []vector) {
+	add := func(name, class string, edit func(*Reached), spoil func(statement string) string) {
+		r := testCheckpoint(t).Reached
+		if edit != nil {
+			edit(&r)
+		}
+		statement, err := r.Statement()
+		if err != nil {
+			t.Fatal(err)
+		}
+		sig := ed25519.Sign(testWorker, statement)
+		if spoil != nil {
+			was := string(statement)
+			if statement = []byte(spoil(was)); string(statement) == was {
+				t.Fatalf("checkpoint %s: nothing is spoiled", name)
+			}
+		}
+		all = append(all, vector{Name: "checkpoint " + name, Kind: "checkpoint", Class: class, Seed: hex.EncodeToString(testWorker.Seed()),
+			Worker: hex.EncodeToString(testWorker.Public().(ed25519.PublicKey)), Statement: string(statement), Signature: hex.EncodeToString(sig)})
+	}
+	swap := func(old, new string) func(string) string {
+		return func(s string) string { return strings.Replace(s, old, new, 1) }
+	}
+	add("good", "ok", nil, nil)
+	add("largest", "ok", func(r *Reached) {
+		r.Task, r.Lane, r.Segments, r.From, r.Fuel = MaxTask, MaxLane, MaxSegments-1, MaxSegments-2, canon.MaxInteger
+	}, nil)
+	add("altered", CodeCheckpoint, nil, swap("4000", "4001"))
+	add("compact", "encoding", nil, func(s string) string { return strings.ReplaceAll(s, "\n  ", "") })
+	add("unknown member", "encoding", nil, swap(`"segments": 2,`, "\"segments\": 2,\n  \"end\": \"exit\","))
+	add("is a vote", "encoding", nil, swap(CheckpointType, VoteType))
+	add("segments", "bounds", nil, swap(`"segments": 2`, `"segments": 16384`))
+	add("from", "bounds", nil, swap(`"from": 1`, `"from": 2`))
+	return all
+}
+
+func fileVectors(t *testing.T) (all []vector) {
+	add := func(name, class string, edit func(*CheckpointFile), spoil func(string) string) {
+		f := testFile(t)
+		if edit != nil {
+			edit(f)
+		}
+		data, err := f.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		message := string(data)
+		if spoil != nil {
+			message = spoil(message)
+		}
+		all = append(all, vector{Name: "file " + name, Kind: "file", Class: class, Message: message})
+	}
+	add("good", "ok", nil, nil)
+	add("empty state", "ok", func(f *CheckpointFile) {
+		f.State, f.Output, f.Reached.State, f.Reached.Output = nil, nil, canon.Sum(nil), canon.Sum(nil)
+		f.Signature, _ = SignReached(&f.Reached, testWorker)
+	}, nil)
+	add("state", CodeCheckpoint, func(f *CheckpointFile) { f.State = []byte("other") }, nil)
+	add("output", CodeCheckpoint, func(f *CheckpointFile) { f.Output = nil }, nil)
+	add("links", CodeCheckpoint, func(f *CheckpointFile) { f.Links = testLinks(3) }, nil)
+	add("last link", CodeCheckpoint, func(f *CheckpointFile) { f.Links[40]++ }, nil)
+	add("worker", CodeCheckpoint, func(f *CheckpointFile) { f.Worker = KeyOf(testHub.Public().(ed25519.PublicKey)) }, nil)
+	add("fuel", CodeCheckpoint, func(f *CheckpointFile) { f.Reached.Fuel++ }, nil)
+	add("type", CodeMessage, nil, func(s string) string { return strings.Replace(s, "{", `{"type":"checkpoint",`, 1) })
+	add("trailing", CodeMessage, nil, func(s string) string { return s + "{}" })
+	add("no worker", CodeMessage, nil, func(s string) string { return strings.Replace(s, "worker", "author", 1) })
+	return all
+}
+
+// startLease is a lease of a lane that nobody has begun.
+func startLease(t *testing.T) string {
+	data, err := Encode(&Lease{Token: "a.b.c", Input: []byte{}, Seconds: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
 }
 
 func joinVectors(t *testing.T) (all []vector) {

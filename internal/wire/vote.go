@@ -2,7 +2,6 @@ package wire
 
 import (
 	"crypto/ed25519"
-	"strconv"
 
 	"github.com/countersign/countersign/internal/canon"
 )
@@ -15,17 +14,20 @@ const MaxVote = 2048
 
 // Vote is a worker's statement of how a lane ended.
 type Vote struct {
-	Type   string       `json:"type"`
-	Order  canon.Digest `json:"order"`
-	Task   uint64       `json:"task"`
-	Lane   uint32       `json:"lane"`
-	Lease  LeaseID      `json:"lease"`
-	Module canon.Digest `json:"module"`
-	Input  canon.Digest `json:"input"`
-	End    End          `json:"end"`
-	Code   uint32       `json:"code"`
-	Fuel   uint64       `json:"fuel"`
-	Output canon.Digest `json:"output"`
+	Type       string       `json:"type"`
+	Order      canon.Digest `json:"order"`
+	Task       uint64       `json:"task"`
+	Lane       uint32       `json:"lane"`
+	Lease      LeaseID      `json:"lease"`
+	Module     canon.Digest `json:"module"`
+	Input      canon.Digest `json:"input"`
+	End        End          `json:"end"`
+	Code       uint32       `json:"code"`
+	Fuel       uint64       `json:"fuel"`
+	Output     canon.Digest `json:"output"`
+	Segments   uint32       `json:"segments"`
+	Transcript canon.Digest `json:"transcript"`
+	From       uint32       `json:"from"` // segments that were not this worker's
 }
 
 // End is how a run ended, of those that are voted on.
@@ -36,18 +38,23 @@ const (
 	EndTrap   End = "trap"
 	EndFuel   End = "fuel"
 	EndOutput End = "output"
+	EndState  End = "state"
 )
 
 // Outcome is what votes agree on. It is comparable.
 type Outcome struct {
-	End    End
-	Code   uint32
-	Fuel   uint64
-	Output canon.Digest
+	End        End
+	Code       uint32
+	Fuel       uint64
+	Output     canon.Digest
+	Segments   uint32
+	Transcript canon.Digest
 }
 
 // Outcome returns what other votes must equal to agree.
-func (v *Vote) Outcome() Outcome { return Outcome{v.End, v.Code, v.Fuel, v.Output} }
+func (v *Vote) Outcome() Outcome {
+	return Outcome{v.End, v.Code, v.Fuel, v.Output, v.Segments, v.Transcript}
+}
 
 func (v *Vote) members(c *codec) {
 	enum(c, "type", &v.Type, VoteType)
@@ -57,12 +64,23 @@ func (v *Vote) members(c *codec) {
 	c.hex("lease", v.Lease[:])
 	c.hex("module", v.Module[:])
 	c.hex("input", v.Input[:])
-	enum(c, "end", &v.End, EndExit, EndTrap, EndFuel, EndOutput)
+	enum(c, "end", &v.End, EndExit, EndTrap, EndFuel, EndOutput, EndState)
 	integer(c, "code", &v.Code, 0, 1<<32-1)
 	integer(c, "fuel", &v.Fuel, 0, canon.MaxInteger)
 	c.hex("output", v.Output[:])
+	integer(c, "segments", &v.Segments, 1, MaxSegments)
+	c.hex("transcript", v.Transcript[:])
+	integer(c, "from", &v.From, 0, MaxSegments-1)
 	if c.err == nil && v.Code != 0 && v.End != EndExit {
 		c.fail("code %d goes with end %q only", v.Code, EndExit)
+	}
+	c.begun(v.From, v.Segments)
+}
+
+// begun checks that a worker's word is about at least one segment.
+func (c *codec) begun(from, segments uint32) {
+	if c.err == nil && from >= segments {
+		c.fail("from %d is not below segments %d", from, segments)
 	}
 }
 
@@ -72,26 +90,22 @@ func (v *Vote) Statement() ([]byte, error) {
 	if err := v.check(); err != nil {
 		return nil, err
 	}
-	b := make([]byte, 0, 640)
-	text := func(name, value string) {
-		b = append(append(append(append(append(b, "  \""...), name...), `": "`...), value...), "\",\n"...)
-	}
-	number := func(name string, value uint64) {
-		b = append(strconv.AppendUint(append(append(append(b, "  \""...), name...), `": `...), value, 10), ",\n"...)
-	}
-	b = append(b, "{\n"...)
-	text("type", v.Type)
-	text("order", v.Order.String())
-	number("task", v.Task)
-	number("lane", uint64(v.Lane))
-	text("lease", v.Lease.String())
-	text("module", v.Module.String())
-	text("input", v.Input.String())
-	text("end", string(v.End))
-	number("code", uint64(v.Code))
-	number("fuel", v.Fuel)
-	text("output", v.Output.String())
-	return append(b[:len(b)-2], "\n}\n"...), nil
+	w := newWriter()
+	w.text("type", v.Type)
+	w.text("order", v.Order.String())
+	w.number("task", v.Task)
+	w.number("lane", uint64(v.Lane))
+	w.text("lease", v.Lease.String())
+	w.text("module", v.Module.String())
+	w.text("input", v.Input.String())
+	w.text("end", string(v.End))
+	w.number("code", uint64(v.Code))
+	w.number("fuel", v.Fuel)
+	w.text("output", v.Output.String())
+	w.number("segments", uint64(v.Segments))
+	w.text("transcript", v.Transcript.String())
+	w.number("from", uint64(v.From))
+	return w.end(), nil
 }
 
 // ParseVote reads a vote's canonical encoding.
@@ -107,11 +121,13 @@ func ParseVote(statement []byte) (*Vote, error) {
 }
 
 // check applies the bounds of the wire by writing the vote as it does.
-func (v *Vote) check() error {
+func (v *Vote) check() error { return checkBounds("vote", v.members) }
+
+func checkBounds(what string, members func(*codec)) error {
 	c := codec{out: []byte{'{'}}
-	v.members(&c)
+	members(&c)
 	if c.err != nil {
-		return canon.Fail("bounds", "vote: %v", c.err)
+		return canon.Fail("bounds", "%s: %v", what, c.err)
 	}
 	return nil
 }

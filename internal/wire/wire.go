@@ -17,24 +17,30 @@ const (
 	Subprotocol = "countersign.v1"
 	WorkPath    = "/v1/work"
 
-	MaxToHub     = 2 << 20 // bytes of one message
+	MaxToHub     = 4 << 20 // bytes of one message
 	MaxToWorker  = 1 << 20
 	MaxRate      = 50  // messages a second that a hub takes of a worker
 	MaxBurst     = 200 // that it takes at once
 	MaxWant      = 64
 	MaxInput     = 65536   // bytes of one task's input
+	MaxProof     = 40      // hashes that prove an input
 	MaxOutput    = 1 << 20 // bytes of one task's output
+	MaxState     = 1 << 20 // bytes of what a segment hands on
+	MaxSegments  = 1 << 14 // of one task
+	LinkSize     = 32
 	MaxTask      = 1<<40 - 1
 	MaxLane      = 255
-	MaxSeconds   = 1 << 20
-	MaxToken     = 2048 // characters of a lease token
+	MaxSeconds   = 1 << 20 // of a lease, and of a mean visit
+	MaxToken     = 2048    // characters of a lease token
 	MaxAgent     = 64
 	MaxText      = 256
 	MaxReason    = 200
 	MaxErrorText = 1000
 
 	JoinTimeout   = 10 * time.Second
-	ProgressEvery = time.Second // for each lease, at most
+	ProgressEvery = time.Second     // for each lease, at most
+	KeptEvery     = 5 * time.Second // at most one checkpoint of a lease is kept
+	DefaultVisit  = time.Minute     // when the hub does not know
 )
 
 // FromHub is a message from a hub to a worker.

@@ -25,7 +25,35 @@ func testHello() *Hello {
 
 func testVote() *Vote {
 	return &Vote{Type: VoteType, Order: canon.Sum([]byte("order")), Task: 12, Lane: 1, Lease: testID, Module: canon.Sum([]byte("module")),
-		Input: canon.Sum([]byte("12\n")), End: EndExit, Code: 0, Fuel: 4711, Output: canon.Sum([]byte("12 -> 2,2,3\n"))}
+		Input: canon.Sum([]byte("12\n")), End: EndExit, Code: 0, Fuel: 4711, Output: canon.Sum([]byte("12 -> 2,2,3\n")),
+		Segments: 3, Transcript: testLink(3), From: 2}
+}
+
+// testLink is a link as a hub can check it: 32 bytes.
+func testLink(n byte) canon.Digest { return canon.Sum([]byte{n}) }
+
+func testLinks(n byte) (links []byte) {
+	for i := range n {
+		d := testLink(i + 1)
+		links = append(links, d[:]...)
+	}
+	return links
+}
+
+func testCheckpoint(t testing.TB) *Checkpoint {
+	t.Helper()
+	p := &Checkpoint{State: []byte("state"), Output: []byte("12 -> 2,"), Links: testLinks(2)}
+	p.Reached = Reached{Type: CheckpointType, Order: canon.Sum([]byte("order")), Task: 12, Lane: 1, Lease: testID, Module: canon.Sum([]byte("module")),
+		Input: canon.Sum([]byte("12\n")), Segments: 2, Fuel: 4000, Transcript: testLink(2), State: canon.Sum(p.State), Output: canon.Sum(p.Output), From: 1}
+	var err error
+	if p.Signature, err = SignReached(&p.Reached, testWorker); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func testFile(t testing.TB) *CheckpointFile {
+	return &CheckpointFile{KeyOf(testWorker.Public().(ed25519.PublicKey)), *testCheckpoint(t)}
 }
 
 func testResult(t testing.TB) *Result {
@@ -34,21 +62,23 @@ func testResult(t testing.TB) *Result {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Result{Token: "aGVhZA.Ym9keQ.c2ln-_", Vote: *testVote(), Output: []byte("12 -> 2,2,3\n"), Signature: sig}
+	return &Result{Token: "aGVhZA.Ym9keQ.c2ln-_", Vote: *testVote(), Output: []byte("12 -> 2,2,3\n"), Links: testLinks(3), Signature: sig}
 }
 
 // samples has one good message of every type.
 func samples(t testing.TB) []Message {
 	d := canon.Sum([]byte("order"))
 	return []Message{
-		testHello(), &Welcome{Halted: true}, &Idle{}, &Resume{},
-		&Lease{Token: "a.b.c", ID: testID, Order: d, Release: canon.Sum([]byte("release")), Task: MaxTask, Lane: 2, Input: []byte("12\n"), Seconds: 90},
+		testHello(), &Welcome{Halted: true, Visit: 75}, &Idle{}, &Resume{},
+		&Lease{Token: "a.b.c", ID: testID, Order: d, Release: canon.Sum([]byte("release")), Task: MaxTask, Lane: 2, Input: []byte("12\n"), Proof: bytes.Repeat([]byte{7}, 2*LinkSize), Checkpoint: canon.Sum([]byte("checkpoint")), Seconds: 90},
+		&Kept{ID: testID, Segments: MaxSegments - 1},
 		&Ack{ID: testID, Verdict: Pending},
 		&Refused{ID: testID, Code: CodeVoteMismatch, Message: `the "input" differs \ from the task's`},
 		&Kill{Scope: KillAll, Reason: "operator"}, &Kill{Scope: KillOrder, Target: d.String()},
 		&Error{Code: CodeSlow, Message: "messages pile up"},
 		SignJoin(testHello(), testWorker, "test/1"), &Want{Leases: 4},
 		&Progress{ID: testID, Permille: 1000, Text: "halfway", Fuel: canon.MaxInteger},
+		&Offer{Token: "a.b.c", Checkpoint: *testCheckpoint(t)},
 		testResult(t),
 		&Return{ID: testID, Reason: ReturnRefused, Check: "module_sha256", Detail: "module differs"},
 	}
@@ -125,6 +155,7 @@ func TestEncodeRefuses(t *testing.T) {
 		"token space":     &Lease{Token: "a b", Seconds: 1},
 		"seconds zero":    &Lease{Token: "a"},
 		"input long":      &Lease{Token: "a", Seconds: 1, Input: make([]byte, MaxInput+1)},
+		"proof long":      &Lease{Token: "a", Seconds: 1, Proof: make([]byte, MaxProof*LinkSize+1)},
 		"task":            &Lease{Token: "a", Seconds: 1, Task: MaxTask + 1},
 		"lane":            &Lease{Token: "a", Seconds: 1, Lane: MaxLane + 1},
 		"permille":        &Progress{Permille: 1001},
@@ -140,6 +171,12 @@ func TestEncodeRefuses(t *testing.T) {
 		"return reason":   &Return{Reason: "bored"},
 		"vote code":       &Result{Token: "a", Vote: *vote},
 		"vote type":       &Result{Token: "a"},
+		"visit":           &Welcome{Visit: MaxSeconds + 1},
+		"kept segments":   &Kept{Segments: MaxSegments},
+		"links long":      &Result{Token: "a", Vote: *testVote(), Links: make([]byte, MaxSegments*LinkSize+1)},
+		"offer links":     &Offer{Token: "a", Checkpoint: Checkpoint{Reached: testCheckpoint(t).Reached, Links: make([]byte, MaxSegments*LinkSize)}},
+		"offer state":     &Offer{Token: "a", Checkpoint: Checkpoint{Reached: testCheckpoint(t).Reached, State: make([]byte, MaxState+1)}},
+		"offer from":      &Offer{Token: "a", Checkpoint: Checkpoint{Reached: Reached{Type: CheckpointType, Segments: 1, From: 1}}},
 		"output long":     &Result{Token: "a", Vote: *testVote(), Output: make([]byte, MaxOutput+1)},
 	} {
 		if data, err := Encode(m); canon.ClassOf(err) != CodeMessage {
@@ -170,9 +207,11 @@ func TestCaps(t *testing.T) {
 // TestLargestFit checks that the largest result and lease fit their caps.
 func TestLargestFit(t *testing.T) {
 	r := testResult(t)
-	r.Output, r.Token = make([]byte, MaxOutput), strings.Repeat("a", MaxToken)
-	l := &Lease{Token: r.Token, Seconds: MaxSeconds, Input: make([]byte, MaxInput)}
-	for _, m := range []Message{r, l} {
+	r.Output, r.Links, r.Token = make([]byte, MaxOutput), make([]byte, MaxSegments*LinkSize), strings.Repeat("a", MaxToken)
+	p := &Offer{Token: r.Token, Checkpoint: *testCheckpoint(t)}
+	p.State, p.Output, p.Links = make([]byte, MaxState), make([]byte, MaxOutput), make([]byte, (MaxSegments-1)*LinkSize)
+	l := &Lease{Token: r.Token, Seconds: MaxSeconds, Input: make([]byte, MaxInput), Proof: make([]byte, MaxProof*LinkSize)}
+	for _, m := range []Message{r, p, l} {
 		data, err := Encode(m)
 		if err != nil {
 			t.Fatal(err)
@@ -181,15 +220,82 @@ func TestLargestFit(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	file := &CheckpointFile{Checkpoint: p.Checkpoint}
+	data, err := file.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ParseCheckpointFile(data); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCheckpointStatementIsCanonical(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		r := testCheckpoint(&testing.T{}).Reached
+		r.Task = rapid.Uint64Range(0, MaxTask).Draw(t, "task")
+		r.Fuel = rapid.Uint64Range(0, canon.MaxInteger).Draw(t, "fuel")
+		r.Segments = rapid.Uint32Range(1, MaxSegments-1).Draw(t, "segments")
+		r.From = rapid.Uint32Range(0, r.Segments-1).Draw(t, "from")
+		copy(r.State[:], rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, "state"))
+		got, err := r.Statement()
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := canon.Encode(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got, want) {
+			t.Fatalf("got\n%s\nwant\n%s", got, want)
+		}
+		if back, err := ParseReached(got); err != nil || *back != r {
+			t.Fatalf("parsed %+v, %v", back, err)
+		}
+	})
+}
+
+// TestCheckpointVerify: no byte of a checkpoint can differ from what its
+// worker signed.
+func TestCheckpointVerify(t *testing.T) {
+	worker := KeyOf(testWorker.Public().(ed25519.PublicKey))
+	if err := testCheckpoint(t).Verify(worker); err != nil {
+		t.Fatal(err)
+	}
+	for name, spoil := range map[string]func(*Checkpoint){
+		"state":         func(p *Checkpoint) { p.State[0]++ },
+		"output":        func(p *Checkpoint) { p.Output = p.Output[1:] },
+		"last link":     func(p *Checkpoint) { p.Links[LinkSize]++ },
+		"a link less":   func(p *Checkpoint) { p.Links = p.Links[LinkSize:] },
+		"a link more":   func(p *Checkpoint) { p.Links = append(p.Links[:LinkSize:LinkSize], p.Links...) },
+		"half a link":   func(p *Checkpoint) { p.Links = append(p.Links[:5:5], p.Links...) },
+		"no links":      func(p *Checkpoint) { p.Links = nil },
+		"fuel":          func(p *Checkpoint) { p.Reached.Fuel++ },
+		"task":          func(p *Checkpoint) { p.Reached.Task++ },
+		"order":         func(p *Checkpoint) { p.Reached.Order[0]++ },
+		"signature":     func(p *Checkpoint) { p.Signature[9]++ },
+		"other's state": func(p *Checkpoint) { p.State = []byte("evil"); p.Reached.State = canon.Sum(p.State) },
+	} {
+		p := testCheckpoint(t)
+		spoil(p)
+		if err := p.Verify(worker); canon.ClassOf(err) != CodeCheckpoint {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := testCheckpoint(t).Verify(KeyOf(testHub.Public().(ed25519.PublicKey))); canon.ClassOf(err) != CodeCheckpoint {
+		t.Errorf("other worker: %v", err)
+	}
 }
 
 func TestVoteStatementIsCanonical(t *testing.T) {
-	ends := []End{EndExit, EndTrap, EndFuel, EndOutput}
+	ends := []End{EndExit, EndTrap, EndFuel, EndOutput, EndState}
 	rapid.Check(t, func(t *rapid.T) {
 		v := testVote()
 		v.Task = rapid.Uint64Range(0, MaxTask).Draw(t, "task")
 		v.Lane = rapid.Uint32Range(0, MaxLane).Draw(t, "lane")
 		v.Fuel = rapid.Uint64Range(0, canon.MaxInteger).Draw(t, "fuel")
+		v.Segments = rapid.Uint32Range(1, MaxSegments).Draw(t, "segments")
+		v.From = rapid.Uint32Range(0, v.Segments-1).Draw(t, "from")
 		v.End = rapid.SampledFrom(ends).Draw(t, "end")
 		if v.End == EndExit {
 			v.Code = rapid.Uint32().Draw(t, "code")
@@ -270,6 +376,30 @@ func FuzzDecode(f *testing.F) {
 		if m, err := DecodeFromWorker(data); err == nil {
 			again(t, m)
 		}
+	})
+}
+
+// FuzzCheckpointFile: what parses is written as it was read, white space and
+// order aside.
+func FuzzCheckpointFile(f *testing.F) {
+	data, err := testFile(f).Encode()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(data)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		file, err := ParseCheckpointFile(data)
+		if err != nil {
+			return
+		}
+		written, err := file.Encode()
+		if err != nil {
+			t.Fatalf("parsed %+v, which does not encode: %v", file, err)
+		}
+		if back, err := ParseCheckpointFile(written); err != nil || !reflect.DeepEqual(back, file) {
+			t.Fatalf("parsed %+v, then %+v (%v)", file, back, err)
+		}
+		_ = file.Verify(file.Worker) // must not panic
 	})
 }
 

@@ -16,7 +16,7 @@ afterEach(async () => {
 });
 
 async function open(options: Parameters<typeof Visitor.arrive>[0] = {}): Promise<[Visitor, ScriptedHub]> {
-  const hub = new ScriptedHub(signer.text);
+  const hub = new ScriptedHub(signer);
   leaving.push(() => hub.stop());
   const url = await hub.start();
   const v = await Visitor.arrive(options);
@@ -160,7 +160,7 @@ test("with reduced motion nothing moves", async () => {
 });
 
 test("an embedding page that names no keys gets an error, and no panel", async () => {
-  const hub = new ScriptedHub("");
+  const hub = new ScriptedHub({ text: "", sign: () => Buffer.alloc(0) });
   leaving.push(() => hub.stop());
   const url = await hub.start();
   const v = await Visitor.arrive();

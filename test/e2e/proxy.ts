@@ -7,6 +7,8 @@ import { type AddressInfo, connect } from "node:net";
 export class Proxy {
   /** What to answer instead, by path. */
   answers = new Map<string, Buffer>();
+  /** Changes what the hub answers. */
+  change: (path: string, body: Buffer) => Buffer = (_, body) => body;
   private readonly server: Server;
 
   constructor(hub: string) {
@@ -20,7 +22,7 @@ export class Proxy {
         answer.on("end", () => {
           const { "content-length": _, etag: __, ...rest } = answer.headers;
           r.writeHead(answer.statusCode ?? 502, rest);
-          r.end(this.answers.get(q.url ?? "") ?? Buffer.concat(parts));
+          r.end(this.answers.get(q.url ?? "") ?? this.change(q.url ?? "", Buffer.concat(parts)));
         });
       });
       upstream.on("error", () => r.destroy());

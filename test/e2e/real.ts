@@ -85,6 +85,12 @@ export const loop: Payload = {
   module: join(root, "payloads/hostile/loop/loop.metered.wasm"),
 };
 
+export const steps: Payload = {
+  purpose: "Mixes a number for a long time.",
+  source: join(root, "payloads/steps/steps.wasm"),
+  module: join(root, "payloads/steps/steps.metered.wasm"),
+};
+
 /** A program that goes on, and what it says. */
 export class Running {
   output = "";

@@ -7,7 +7,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import { createHash } from "node:crypto";
 import { root } from "./paths.ts";
-import { sha256, type Signer } from "./sign.ts";
+import { auditPath, order, sha256, type Signer } from "./sign.ts";
 import { Peer } from "./websocket.ts";
 
 type Message = Record<string, unknown> & { readonly type: string };
@@ -17,6 +17,9 @@ export interface Task {
   readonly input: Buffer;
 }
 
+/** How many tasks every order has. */
+const tasks = 64;
+
 export class ScriptedHub {
   readonly files = new Map<string, Buffer>();
   readonly tasks: Task[] = [];
@@ -25,17 +28,20 @@ export class ScriptedHub {
   readonly progress: Message[] = [];
   readonly workers: unknown[] = []; // keys that joined
   readonly asked: string[] = []; // paths
-  readonly order = sha256(Buffer.from("an order"));
+  order = ""; // of the last lease
   readonly leased = new Set<string>();
   verdict = "pending";
   acknowledges = true;
   peers: Peer[] = [];
+  checkpoint = ""; // that leases name
+  readonly offers: Message[] = [];
+  private readonly orders = new Map<string, string>();
   private wanted = 0;
   private next = 0;
   private server: Server | null = null;
 
   constructor(
-    private readonly keys: string,
+    private readonly signer: Pick<Signer, "text" | "sign">,
     private readonly attributes = "",
     private readonly dist = "dist", // folder of the loader, in webworker
   ) {}
@@ -77,8 +83,27 @@ export class ScriptedHub {
       const { release, input } = this.tasks[this.next]!;
       const id = randomBytes(16).toString("hex");
       this.leased.add(id);
-      peer.send({ type: "lease", lease: "a.b.c", id, order: this.order, release, task: this.next++, lane: 0, input: input.toString("base64"), seconds: 600 });
+      const task = this.next++;
+      this.order = this.orderOf(release, input);
+      peer.send({
+        type: "lease", lease: "a.b.c", id, order: this.order, release, task, lane: 0, input: input.toString("base64"),
+        proof: auditPath(Array.from({ length: tasks }, () => input), task).toString("base64"), checkpoint: this.checkpoint, seconds: 600,
+      });
     }
+  }
+
+  /** The order, signed and served, whose every task has this input. */
+  private orderOf(release: string, input: Buffer): string {
+    const key = release + sha256(input);
+    const known = this.orders.get(key);
+    if (known !== undefined) return known;
+    const lines = input.toString().split("\n").length - 1;
+    const statement = order(release, "An order", input.toString().repeat(tasks), lines);
+    const digest = sha256(statement);
+    this.files.set(`/s/${digest}`, statement);
+    this.files.set(`/s/${digest}.minisig`, this.signer.sign(statement));
+    this.orders.set(key, digest);
+    return digest;
   }
 
   private greet(peer: Peer): void {
@@ -98,7 +123,7 @@ export class ScriptedHub {
         const key = createPublicKey({ key: der, format: "der", type: "spki" });
         if (!verify(null, Buffer.from(joinText), key, Buffer.from(String(m["signature"]), "hex"))) throw new Error("join: bad signature");
         this.workers.push(m["worker"]);
-        return peer.send({ type: "welcome", halted: false });
+        return peer.send({ type: "welcome", halted: false, visit: 60 });
       }
       case "want":
         this.wanted = Number(m["leases"]);
@@ -111,6 +136,11 @@ export class ScriptedHub {
         this.leased.delete(id);
         if (this.acknowledges) peer.send({ type: "ack", id, verdict: this.verdict });
         return this.top();
+      }
+      case "checkpoint": {
+        this.offers.push(m);
+        const { lease, segments } = m["checkpoint"] as Record<string, unknown>;
+        return peer.send({ type: "kept", id: lease, segments });
       }
       case "return":
         this.returns.push(m);
@@ -136,7 +166,7 @@ export class ScriptedHub {
       );
       return void r.end(
         `<!doctype html><html lang="en"><title>An embedding page</title><link rel="icon" href="/icon.svg"><h1>Somebody's page</h1>
-<script src="/countersign.js" integrity="${integrity}" crossorigin="anonymous" data-countersign data-keys="${this.keys}" ${this.attributes}></script>`,
+<script src="/countersign.js" integrity="${integrity}" crossorigin="anonymous" data-countersign data-keys="${this.signer.text}" ${this.attributes}></script>`,
       );
     }
     if (path === "/countersign.js") {

@@ -41,6 +41,15 @@ export function treeRoot(leaves: readonly Buffer[]): Buffer {
   return hash(Buffer.of(1), treeRoot(leaves.slice(0, half)), treeRoot(leaves.slice(half)));
 }
 
+/** RFC 6962 audit path of a leaf, from the bottom up. */
+export function auditPath(leaves: readonly Buffer[], n: number): Buffer {
+  if (leaves.length === 1) return Buffer.alloc(0);
+  let half = 1;
+  while (2 * half < leaves.length) half *= 2;
+  const [left, right] = [leaves.slice(0, half), leaves.slice(half)];
+  return n < half ? Buffer.concat([auditPath(left, n), treeRoot(right)]) : Buffer.concat([auditPath(right, n - half), treeRoot(left)]);
+}
+
 const time = (seconds: number): string => new Date(Date.now() + seconds * 1000).toISOString().slice(0, 19) + "Z";
 
 /** An order over the lines of a file, one vote a task. */

@@ -25,7 +25,7 @@ afterEach(async () => {
 });
 
 async function open(dist = "dist"): Promise<[Visitor, ScriptedHub]> {
-  const hub = new ScriptedHub(signer.text, "", dist);
+  const hub = new ScriptedHub(signer, "", dist);
   leaving.push(() => hub.stop());
   const url = await hub.start();
   const visitor = await Visitor.arrive();

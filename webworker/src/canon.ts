@@ -9,7 +9,7 @@ import { type Bytes, equal, fromLatin1, toLatin1 } from "./bytes.ts";
 import { Failure } from "./failure.ts";
 
 /** Members in the order of the specification. */
-export type Value = string | number | { readonly [name: string]: Value };
+export type Value = string | number | { readonly [name: string]: Value | undefined };
 
 export function encode(value: Value): Bytes {
   return fromLatin1(JSON.stringify(value, null, 2) + "\n");

@@ -13,7 +13,8 @@ export type Check =
   | "statement_sha256"
   | "module_length"
   | "module_sha256"
-  | "input";
+  | "input"
+  | "checkpoint";
 
 /** A check that failed. Nothing ran, or runs, because of it. */
 export class Failure extends Error {
@@ -39,6 +40,7 @@ const sentences: Record<Check, string> = {
   module_length: "The program is longer or shorter than the researcher signed.",
   module_sha256: "The program is not the one that the researcher signed.",
   input: "The input is not the one that the researcher signed for this task.",
+  checkpoint: "What another visitor did of this task is not as that visitor signed it.",
 };
 
 /** What a failed check means, in a sentence for the visitor. */

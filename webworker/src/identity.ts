@@ -2,10 +2,9 @@
 // comes back is the same worker. Where storage is missing or refused, the key
 // lives as long as the page.
 
+import { settled, withStore } from "./storage.ts";
 import { generateKey, type Identity, identityOf } from "./vote.ts";
 
-const database = "countersign";
-const store = "keys";
 const slot = "worker";
 
 export async function loadIdentity(): Promise<Identity> {
@@ -19,36 +18,18 @@ export async function loadIdentity(): Promise<Identity> {
 }
 
 async function stored(): Promise<CryptoKeyPair> {
-  const db = await open();
+  const read = (): Promise<unknown> => withStore("keys", "readonly", (s) => settled(s.get(slot)));
+  const kept = await read();
+  if (isKeyPair(kept)) return kept;
+  const fresh = await generateKey();
   try {
-    const kept = await settled(db.transaction(store).objectStore(store).get(slot));
-    if (isKeyPair(kept)) return kept;
-    const fresh = await generateKey();
     // add, not put: of two pages that start at once, the second takes the first's key.
-    const tx = db.transaction(store, "readwrite").objectStore(store);
-    try {
-      await settled(tx.add(fresh, slot));
-      return fresh;
-    } catch {
-      const other = await settled(db.transaction(store).objectStore(store).get(slot));
-      return isKeyPair(other) ? other : fresh;
-    }
-  } finally {
-    db.close();
+    await withStore("keys", "readwrite", (s) => settled(s.add(fresh, slot)));
+    return fresh;
+  } catch {
+    const other = await read();
+    return isKeyPair(other) ? other : fresh;
   }
-}
-
-function open(): Promise<IDBDatabase> {
-  const request = indexedDB.open(database, 1);
-  request.onupgradeneeded = () => request.result.createObjectStore(store);
-  return settled(request);
-}
-
-function settled<T>(request: IDBRequest<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    request.onsuccess = () => resolve(request.result);
-    request.onerror = () => reject(request.error ?? new Error("storage failed"));
-  });
 }
 
 function isKeyPair(v: unknown): v is CryptoKeyPair {

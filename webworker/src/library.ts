@@ -4,7 +4,9 @@
 import { type Bytes, sha256 } from "./bytes.ts";
 import { Failure } from "./failure.ts";
 import type { PublicKey } from "./minisign.ts";
-import { checkExpiry, checkModule, maxSignature, maxStatement, openRelease, type Release } from "./statement.ts";
+import { type OpenOrder, openOrder } from "./order.ts";
+import { checkAge, checkExpiry, checkModule, maxSignature, maxStatement, openRelease, type Release } from "./statement.ts";
+import { type CheckpointFile, decodeFile, maxFile } from "./wire.ts";
 
 /** A verified release and its module. */
 export class Verified {
@@ -30,6 +32,7 @@ const fetchMillis = 120_000;
 export class Library {
   readonly #kept = new Map<string, Verified>();
   readonly #opening = new Map<string, Promise<Verified>>();
+  readonly #orders = new Map<string, OpenOrder>();
   readonly #refused = new Set<string>();
 
   constructor(
@@ -65,7 +68,17 @@ export class Library {
   }
 
   async #download(digest: string): Promise<Verified> {
-    const init: RequestInit = {
+    const [statement, signature] = await this.#statement(digest);
+    const { release, signer } = await openRelease(statement, signature, this.trusted, this.now());
+    await isAsked(statement, digest);
+    const module = await this.#get(`/m/${release.module_sha256}`, release.module_length, tooLong, this.#init(digest));
+    await checkModule(release, module);
+    this.#refused.delete(digest);
+    return new Verified(release, signer, module);
+  }
+
+  #init(digest: string): RequestInit {
+    return {
       // What was refused may lie in the browser's cache.
       cache: this.#refused.has(digest) ? "reload" : "default",
       credentials: "omit",
@@ -73,18 +86,12 @@ export class Library {
       referrerPolicy: "no-referrer",
       signal: AbortSignal.timeout(fetchMillis),
     };
-    const [statement, signature] = await Promise.all([
-      this.#get(`/s/${digest}`, maxStatement, tooLarge, init),
-      this.#get(`/s/${digest}.minisig`, maxSignature, tooLarge, init),
-    ]);
-    const { release, signer } = await openRelease(statement, signature, this.trusted, this.now());
-    if ((await sha256(statement)) !== digest) {
-      throw new Failure("statement_sha256", "the statement is another one than was asked for");
-    }
-    const module = await this.#get(`/m/${release.module_sha256}`, release.module_length, tooLong, init);
-    await checkModule(release, module);
-    this.#refused.delete(digest);
-    return new Verified(release, signer, module);
+  }
+
+  /** A statement and its signature, as the hub sends them. */
+  #statement(digest: string): Promise<[Bytes, Bytes]> {
+    const init = this.#init(digest);
+    return Promise.all([this.#get(`/s/${digest}`, maxStatement, tooLarge, init), this.#get(`/s/${digest}.minisig`, maxSignature, tooLarge, init)]);
   }
 
   #keep(digest: string, verified: Verified): void {
@@ -92,6 +99,36 @@ export class Library {
     for (const oldest of this.#kept.keys()) {
       if (this.#kept.size <= maxKept) break;
       this.#kept.delete(oldest);
+    }
+  }
+
+  /** The order with this digest, verified. */
+  async order(digest: string): Promise<OpenOrder> {
+    const kept = this.#orders.get(digest);
+    if (kept !== undefined) {
+      checkAge("order", kept.order.expires, this.now());
+      return kept;
+    }
+    const [statement, signature] = await this.#statement(digest);
+    const opened = await openOrder(statement, signature, this.trusted, this.now());
+    await isAsked(statement, digest);
+    this.#refused.delete(digest);
+    this.#orders.set(digest, opened);
+    for (const oldest of this.#orders.keys()) {
+      if (this.#orders.size <= maxKept) break;
+      this.#orders.delete(oldest);
+    }
+    return opened;
+  }
+
+  /** The checkpoint file with this digest; what it says is not verified. */
+  async checkpoint(digest: string): Promise<CheckpointFile> {
+    const data = await this.#get(`/c/${digest}`, maxFile, () => new Failure("checkpoint", "a checkpoint larger than any"), this.#init(digest));
+    if ((await sha256(data)) !== digest) throw new Failure("checkpoint", "the checkpoint is another one than was announced");
+    try {
+      return decodeFile(data);
+    } catch (e) {
+      throw new Failure("checkpoint", e instanceof Error ? e.message : "it cannot be read");
     }
   }
 
@@ -113,6 +150,10 @@ export class Library {
       length += value.length;
     }
   }
+}
+
+async function isAsked(statement: Bytes, digest: string): Promise<void> {
+  if ((await sha256(statement)) !== digest) throw new Failure("statement_sha256", "the statement is another one than was asked for");
 }
 
 function tooLarge(): Failure {

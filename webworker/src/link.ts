@@ -32,7 +32,7 @@ export interface Environment {
 
 /** What happens on the link, for its owner. Messages are those after the welcome. */
 export interface LinkEvents {
-  open(halted: boolean): void;
+  open(halted: boolean, visit: number): void;
   lost(why: string): void;
   message(m: Exclude<FromHub, Hello | { type: "welcome" } | { type: "error" }>): void;
 }
@@ -46,6 +46,7 @@ export class Link {
   #callOff: () => void = () => {};
   #wanted = 0;
   readonly #results = new Map<string, ToHub>();
+  readonly #offers = new Map<string, ToHub>();
   #returns: ToHub[] = [];
 
   constructor(
@@ -56,7 +57,7 @@ export class Link {
   ) {}
 
   get unacknowledged(): number {
-    return this.#results.size;
+    return this.#results.size + this.#offers.size;
   }
 
   start(): void {
@@ -88,6 +89,12 @@ export class Link {
 
   deliver(id: string, message: ToHub): void {
     this.#results.set(id, message);
+    this.#send(message);
+  }
+
+  /** Offers a checkpoint until the hub says what it has. */
+  offer(id: string, message: ToHub): void {
+    this.#offers.set(id, message);
     this.#send(message);
   }
 
@@ -129,13 +136,14 @@ export class Link {
       this.#stage = "open";
       this.#openedAt = this.env.now();
       this.#resume();
-      this.events.open(message.halted);
+      this.events.open(message.halted, message.visit);
     } else throw new WireError(`${message.type} before the welcome`);
   }
 
   /** After a new welcome: first what the hub may have missed, then the wish for more. */
   #resume(): void {
     for (const m of this.#results.values()) this.#send(m);
+    for (const m of this.#offers.values()) this.#send(m);
     for (const m of this.#returns) this.#send(m);
     this.#returns = [];
     if (this.#wanted > 0) this.#send({ type: "want", leases: this.#wanted });
@@ -150,7 +158,11 @@ export class Link {
         return this.#failed(message.code, message.message);
       case "ack":
       case "refused":
+        this.#offers.delete(message.id);
         if (!this.#results.delete(message.id)) return; // answered before: it was sent twice
+        break;
+      case "kept":
+        if (!this.#offers.delete(message.id)) return;
     }
     this.events.message(message);
   }

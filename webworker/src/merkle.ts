@@ -4,9 +4,9 @@
 import { type Bytes, concat, equal, fromHex, fromLatin1 } from "./bytes.ts";
 import { Failure } from "./failure.ts";
 
-export type InputRule =
-  | { readonly lines: { readonly tree_root: string; readonly length: number; readonly lines: number; readonly per_task: number } }
-  | { readonly range: { readonly from: number; readonly to: number; readonly step: number } };
+export type LinesRule = { readonly tree_root: string; readonly length: number; readonly lines: number; readonly per_task: number };
+export type RangeRule = { readonly from: number; readonly to: number; readonly step: number };
+export type InputRule = { readonly lines: LinesRule } | { readonly range: RangeRule };
 
 export function tasksOf(rule: InputRule): number {
   if ("lines" in rule) return Math.ceil(rule.lines.lines / rule.lines.per_task);
@@ -22,7 +22,7 @@ export async function checkInput(rule: InputRule, task: number, input: Bytes, pr
   if (!good) throw new Failure("input", `the input of task ${task} is not the one that was signed`);
 }
 
-function rangeInput({ from, to, step }: { from: number; to: number; step: number }, task: number): Bytes {
+function rangeInput({ from, to, step }: RangeRule, task: number): Bytes {
   const a = BigInt(from) + BigInt(task) * BigInt(step);
   const b = a + BigInt(step);
   return fromLatin1(`${a} ${b < BigInt(to) ? b : to}\n`);

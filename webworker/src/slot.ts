@@ -1,17 +1,21 @@
 // A slot does one lease at a time: verify, run, countersign.
 
-import { fromHex, sha256 } from "./bytes.ts";
-import { beginning, type Outcome } from "./channel.ts";
+import { fromHex, hex, sha256 } from "./bytes.ts";
+import { beginning, type Checkpoint, type Outcome } from "./channel.ts";
 import { Deadline } from "./deadline.ts";
 import { Failure } from "./failure.ts";
 import type { Library, Verified } from "./library.ts";
+import { checkInput } from "./merkle.ts";
 import type { Handlers, Sandbox, Silence } from "./sandbox.ts";
+import type { Release } from "./statement.ts";
+import { checkFile, Trail, type TrailDeps } from "./trail.ts";
 import { countersign, type Identity, type Vote, type VotedEnd } from "./vote.ts";
 import { type Lease, result, type ReturnReason, type ToHub } from "./wire.ts";
 
 export interface SlotDeps {
   readonly library: Library;
   readonly identity: Identity;
+  readonly trail: TrailDeps;
   open(handlers: Handlers): Promise<Sandbox>;
   changed(slot: Slot): void;
   silenced(silence: Silence): void;
@@ -38,6 +42,7 @@ export class Slot {
   #sandbox: Sandbox | null = null;
   #holds = ""; // digest of the release that the sandbox has compiled
   #deadline: Deadline | null = null;
+  #trail: Trail | null = null;
   #interrupt: (finish: Finish) => void = () => {};
   #ending: Promise<void> | null = null;
 
@@ -71,7 +76,7 @@ export class Slot {
     this.deps.changed(this);
     const finish = await Promise.race([this.#attempt(lease), interrupted]);
     this.#deadline?.cancel();
-    [this.lease, this.phase, this.#deadline] = [null, "idle", null];
+    [this.lease, this.phase, this.#deadline, this.#trail] = [null, "idle", null, null];
     this.deps.changed(this);
     return finish;
   }
@@ -81,6 +86,16 @@ export class Slot {
     const interrupt = this.#interrupt;
     this.#ending ??= this.#kill(cause).then(() => interrupt(returned(cause, "", causes[cause])));
     return this.#ending;
+  }
+
+  /** Tells the hub how far the lease has come, before it goes back. */
+  handOn(): void {
+    this.#trail?.tell();
+  }
+
+  /** Whether it goes on from what others did. */
+  get resumed(): boolean {
+    return this.phase === "running" && (this.#trail?.from ?? 0) > 0;
   }
 
   async #kill(cause: Cause): Promise<void> {
@@ -113,8 +128,12 @@ export class Slot {
   }
 
   async #work(lease: Lease): Promise<Finish> {
+    const { order, rule } = await this.deps.library.order(lease.order);
+    if (order.release_sha256 !== lease.release) throw new Failure("bounds", "the lease names another release than its order");
+    await checkInput(rule, lease.task, lease.input, lease.proof);
     const verified = await this.deps.library.open(lease.release);
     const input = await sha256(lease.input);
+    const from = await this.#takeOver(lease, verified.release, input);
     const seed = await seedOf(lease);
     const sandbox = await this.#prepared(lease, verified);
     const { limits, module_sha256 } = verified.release;
@@ -131,10 +150,23 @@ export class Slot {
       segmentFuel: limits.segment_fuel,
       outputBytes: limits.output_bytes,
       millis: millis * runnerGrace,
-      from: beginning,
+      from,
     });
     this.#deadline.cancel();
     return this.#finish(lease, module_sha256, input, outcome);
+  }
+
+  /** Where to go on: from the checkpoint that the lease names, verified, or from the start. */
+  async #takeOver(lease: Lease, release: Release, input: string): Promise<Checkpoint> {
+    const trail = (from: number, told: number): Trail => new Trail(this.deps.trail, lease, release.module_sha256, input, from, told);
+    this.#trail = trail(0, 0);
+    if (lease.checkpoint === "") return beginning;
+    const file = await this.deps.library.checkpoint(lease.checkpoint);
+    await checkFile(file, lease, release, input);
+    // What this worker signed before, it can sign again.
+    const from = file.worker === this.deps.identity.worker ? file.reached.from : file.reached.segments;
+    this.#trail = trail(from, file.reached.segments);
+    return file.at;
   }
 
   /** The sandbox, with the module of the lease's release in it. */
@@ -148,7 +180,7 @@ export class Slot {
         [this.permille, this.text, this.fuel] = [permille, text, fuel];
         this.deps.changed(this);
       },
-      checkpoint: () => {},
+      checkpoint: (at) => void this.#trail?.reached(at).catch(() => {}),
     });
     const module = await verified.module();
     if (this.#stale(lease)) {
@@ -179,9 +211,13 @@ export class Slot {
       code: outcome.code,
       fuel: outcome.fuel,
       output: await sha256(outcome.output),
+      segments: outcome.links.length / 32,
+      transcript: hex(outcome.links.subarray(-32)),
+      from: this.#trail?.from ?? 0,
     };
+    this.#trail?.end();
     const signature = await countersign(this.deps.identity, vote);
-    return { type: "voted", fuel: outcome.fuel, message: result(lease.lease, vote, outcome.output, signature) };
+    return { type: "voted", fuel: outcome.fuel, message: result(lease.lease, vote, outcome.output, outcome.links, signature) };
   }
 }
 

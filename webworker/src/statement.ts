@@ -128,7 +128,12 @@ function bounds(what: string): Failure {
 }
 
 export function checkExpiry(r: Release, now: number): void {
-  const left = millis(r.expires) - now;
-  if (left <= 0) throw new Failure("expiry", `release expired at ${r.expires}`);
-  if (left > maxAge) throw new Failure("expiry", `release expires at ${r.expires}, more than 90 days ahead`);
+  checkAge("release", r.expires, now);
+}
+
+/** Refuses what has expired, and what expires more than 90 days ahead. */
+export function checkAge(what: string, expires: string, now: number): void {
+  const left = millis(expires) - now;
+  if (left <= 0) throw new Failure("expiry", `${what} expired at ${expires}`);
+  if (left > maxAge) throw new Failure("expiry", `${what} expires at ${expires}, more than 90 days ahead`);
 }

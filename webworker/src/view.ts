@@ -56,6 +56,7 @@ export interface Work {
   readonly trouble: Trouble | null;
   readonly pausedFor: string;
   readonly phases: readonly string[];
+  readonly resumed: boolean; // one of them goes on with others' work
   readonly connected: boolean;
   readonly lostFor: string;
   readonly halted: boolean;
@@ -66,7 +67,7 @@ export interface Work {
 export function describe(w: Work): [State, string] {
   if (w.trouble !== null) return [w.trouble.state, w.trouble.sentence];
   if (w.pausedFor !== "") return ["paused", w.pausedFor];
-  if (w.phases.includes("running")) return ["running", "Running a verified program."];
+  if (w.phases.includes("running")) return ["running", w.resumed ? "Running a verified program, from where another visit ended." : "Running a verified program."];
   if (w.phases.includes("verifying")) return ["verifying", "Checking the program’s signature, length and digest."];
   if (!w.connected) return ["connecting", w.lostFor === "" ? "Connecting to the hub." : `The hub ended the connection: ${w.lostFor}. Trying again.`];
   if (w.halted) return ["halted", "The hub has stopped all work for now."];

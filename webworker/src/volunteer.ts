@@ -2,6 +2,7 @@
 // when to ask for work; the panel shows its View.
 
 import { loadIdentity } from "./identity.ts";
+import { keeper } from "./keeper.ts";
 import { type Fetch, Library } from "./library.ts";
 import { type Environment, Link } from "./link.ts";
 import type { PublicKey } from "./minisign.ts";
@@ -34,6 +35,8 @@ export class Volunteer {
   #link: Link | null = null;
   #connected = false;
   #halted = false;
+  #visit = 0;
+  #handedOn = false;
   #lostFor = "";
   #notice = "";
   #silence: Silence | null = null;
@@ -59,6 +62,7 @@ export class Volunteer {
     if (this.#on) return;
     this.#on = true;
     [this.#state, this.#silence, this.#notice, this.#trouble, this.#troubles] = ["starting", null, "", null, 0];
+    this.#handedOn = false;
     this.#callOffFlush();
     this.#changed();
     try {
@@ -130,15 +134,23 @@ export class Volunteer {
     this.#slotDeps = {
       library: new Library(hub, keys, fetch, () => Date.now()),
       identity,
+      trail: {
+        identity,
+        offer: (message) => this.#link?.offer(message.checkpoint.lease, message),
+        keep: (message) => void keeper.keep(message),
+        visit: () => this.#visit,
+      },
       open: (handlers: Handlers) => Sandbox.open(this.options.mount(), handlers),
       changed: (slot) => this.#slotChanged(slot),
       silenced: (silence) => this.#silenced(silence),
     };
     this.#link = new Link(hub.replace(/^http/, "ws") + "/v1/work", identity, env, {
-      open: (halted) => this.#opened(halted),
+      open: (halted, visit) => this.#opened(halted, visit),
       lost: (why) => this.#lost(why),
       message: (m) => this.#receive(m),
     });
+    // What an earlier visit left unfinished.
+    for (const message of await keeper.left()) this.#link.offer(message.checkpoint.lease, message);
   }
 
   // Slots
@@ -153,8 +165,14 @@ export class Volunteer {
   }
 
   #giveUp(slot: Slot): void {
-    if (slot.lease !== null) this.#link?.giveBack(slot.lease.id, "stopped", "", "");
+    if (slot.lease !== null) this.#handBack(slot, slot.lease);
     void slot.end("stopped");
+  }
+
+  /** Gives a lease back, and before that what was done of it. */
+  #handBack(slot: Slot, lease: Lease): void {
+    slot.handOn();
+    this.#link?.giveBack(lease.id, "stopped", "", "");
   }
 
   async #endAll(cause: Cause): Promise<void> {
@@ -168,7 +186,7 @@ export class Volunteer {
   async #endSlots(slots: readonly Slot[], cause: Cause): Promise<void> {
     if (cause === "stopped") {
       // The hub may have it back now: whatever a stopped run still says is not used.
-      for (const s of slots) if (s.lease !== null) this.#link?.giveBack(s.lease.id, "stopped", "", "");
+      for (const s of slots) if (s.lease !== null) this.#handBack(s, s.lease);
     }
     await Promise.all(slots.map((s) => s.end(cause)));
   }
@@ -208,10 +226,12 @@ export class Volunteer {
       this.#fuel += finish.fuel;
       this.#troubles = 0;
       this.#link?.deliver(lease.id, finish.message);
+      void keeper.forget(lease.id);
       return;
     }
     if (finish.reason === "stopped") return; // given back when it was decided
     this.#link?.giveBack(lease.id, finish.reason, finish.check, finish.detail);
+    void keeper.forget(lease.id);
     if (finish.reason !== "killed") this.#rest(troubleOf(finish.reason, finish.check, finish.detail));
   }
 
@@ -235,8 +255,8 @@ export class Volunteer {
     this.#link?.want(working ? this.#settings.slots + 1 : 0);
   }
 
-  #opened(halted: boolean): void {
-    [this.#connected, this.#halted, this.#lostFor] = [true, halted, ""];
+  #opened(halted: boolean, visit: number): void {
+    [this.#connected, this.#halted, this.#lostFor, this.#visit] = [true, halted, "", visit];
     this.#settle();
     this.#changed();
   }
@@ -251,6 +271,11 @@ export class Volunteer {
     switch (m.type) {
       case "lease":
         this.#borrow(m);
+        break;
+      case "kept":
+        if (!this.#slots.some((s) => s.lease?.id === m.id)) void keeper.forget(m.id);
+        this.#handedOn = m.segments > 0;
+        this.#settle();
         break;
       case "ack":
         this.#acknowledged++;
@@ -356,12 +381,13 @@ export class Volunteer {
       case "stopping":
         return ["stopping", "Stopping."];
       case "stopped":
-        return ["stopped", "Stopped. Nothing runs."];
+        return ["stopped", this.#handedOn ? "Stopped. Nothing runs. The hub keeps what was done for the next visitor." : "Stopped. Nothing runs."];
       case "working":
         return describe({
           trouble: this.#trouble,
           pausedFor: this.#pausedFor,
           phases: this.#slots.map((s) => s.phase),
+          resumed: this.#slots.some((s) => s.resumed),
           connected: this.#connected,
           lostFor: this.#lostFor,
           halted: this.#halted,

@@ -1,6 +1,6 @@
 // Votes: what a worker countersigns (docs/spec/wire.md, section "Work").
 
-import { type Bytes, fromLatin1, hex } from "./bytes.ts";
+import { type Bytes, fromHex, fromLatin1, hex } from "./bytes.ts";
 import { encode } from "./canon.ts";
 
 /** The ends of a run that are voted on. */
@@ -19,6 +19,26 @@ export type Vote = {
   readonly code: number;
   readonly fuel: number;
   readonly output: string;
+  readonly segments: number;
+  readonly transcript: string;
+  readonly from: number; // segments taken over from a checkpoint
+};
+
+/** How far a lane has come: what a worker signs of a checkpoint. */
+export type Reached = {
+  readonly type: "countersign.checkpoint/v1";
+  readonly order: string;
+  readonly task: number;
+  readonly lane: number;
+  readonly lease: string;
+  readonly module: string;
+  readonly input: string;
+  readonly segments: number;
+  readonly fuel: number;
+  readonly transcript: string;
+  readonly state: string;
+  readonly output: string;
+  readonly from: number;
 };
 
 /** The worker's key. Its private half cannot be read, only used. */
@@ -42,9 +62,21 @@ export async function generateKey(): Promise<CryptoKeyPair> {
   return pair;
 }
 
-/** Signs a vote: its canonical encoding. */
-export function countersign(identity: Identity, vote: Vote): Promise<Bytes> {
-  return identity.sign(encode(vote));
+/** Signs a vote or a checkpoint: its canonical encoding. */
+export function countersign(identity: Identity, statement: Vote | Reached): Promise<Bytes> {
+  return identity.sign(encode(statement));
+}
+
+/** Whether a worker, named by its key in hex, signed a checkpoint. */
+export async function signedBy(worker: string, reached: Reached, signature: Bytes): Promise<boolean> {
+  const raw = fromHex(worker, 32);
+  if (raw === null) return false;
+  try {
+    const key = await crypto.subtle.importKey("raw", raw, "Ed25519", false, ["verify"]);
+    return await crypto.subtle.verify("Ed25519", key, signature, encode(reached));
+  } catch {
+    return false; // no point of the curve
+  }
 }
 
 /** Signs the answer to a hello. */

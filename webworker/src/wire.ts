@@ -1,15 +1,20 @@
 // The messages of countersign.v1: docs/spec/wire.md. A closed union; every
 // inbound value is checked, member by member, and none is cast.
 
-import { base64, type Bytes, fromBase64, hex } from "./bytes.ts";
-import type { Vote } from "./vote.ts";
+import { base64, type Bytes, fromBase64, fromHex, hex, toLatin1 } from "./bytes.ts";
+import type { Checkpoint } from "./channel.ts";
+import { maxSegments, maxState } from "./host.ts";
+import type { Reached, Vote } from "./vote.ts";
 
 export const subprotocol = "countersign.v1";
 export const maxToWorker = 1 << 20;
 export const maxWant = 64;
 export const maxText = 256;
 
+export const maxFile = 4 << 20;
 const maxInput = 65536;
+const maxProof = 40;
+const maxOutput = 1 << 20;
 const maxToken = 2048;
 
 export interface Hello {
@@ -28,6 +33,8 @@ export interface Lease {
   readonly task: number;
   readonly lane: number;
   readonly input: Bytes;
+  readonly proof: Bytes; // that it is the signed one
+  readonly checkpoint: string; // digest of the file to go on from, or ""
   readonly seconds: number;
 }
 
@@ -43,9 +50,10 @@ export interface Kill {
 
 export type FromHub =
   | Hello
-  | { readonly type: "welcome"; readonly halted: boolean }
+  | { readonly type: "welcome"; readonly halted: boolean; readonly visit: number }
   | Lease
   | { readonly type: "idle" }
+  | { readonly type: "kept"; readonly id: string; readonly segments: number }
   | { readonly type: "ack"; readonly id: string; readonly verdict: Verdict }
   | { readonly type: "refused"; readonly id: string; readonly code: string; readonly message: string }
   | Kill
@@ -58,7 +66,8 @@ export type ToHub =
   | { readonly type: "join"; readonly worker: string; readonly signature: string; readonly agent: string }
   | { readonly type: "want"; readonly leases: number }
   | { readonly type: "progress"; readonly id: string; readonly permille: number; readonly text: string; readonly fuel: number }
-  | { readonly type: "result"; readonly lease: string; readonly vote: Vote; readonly output: string; readonly signature: string }
+  | { readonly type: "result"; readonly lease: string; readonly vote: Vote; readonly output: string; readonly links: string; readonly signature: string }
+  | ({ readonly type: "checkpoint"; readonly lease: string } & Offer)
   | { readonly type: "return"; readonly id: string; readonly reason: ReturnReason; readonly check: string; readonly detail: string };
 
 /** What a message from the hub is when it is none of the protocol. */
@@ -67,18 +76,21 @@ export class WireError extends Error {}
 /** Reads a message from the hub, or throws a WireError. */
 export function decodeMessage(data: unknown): FromHub {
   if (typeof data !== "string") throw new WireError("not a text message");
-  if (data.length > maxToWorker) throw new WireError(`message of ${data.length} characters`);
+  const m = parse(data, maxToWorker);
+  const message = read(m);
+  m.end();
+  return message;
+}
+
+function parse(data: string, max: number): Members {
+  if (data.length > max) throw new WireError(`message of ${data.length} characters`);
   let value: unknown;
   try {
     value = JSON.parse(data);
   } catch {
     throw new WireError("not JSON");
   }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) throw new WireError("not an object");
-  const m = new Members(new Map<string, unknown>(Object.entries(value)));
-  const message = read(m);
-  m.end();
-  return message;
+  return new Members(value);
 }
 
 function read(m: Members): FromHub {
@@ -87,7 +99,7 @@ function read(m: Members): FromHub {
     case "hello":
       return { type, hub: m.hex("hub", 32), nonce: m.hex("nonce", 32), time: m.integer("time", 0, Number.MAX_SAFE_INTEGER) };
     case "welcome":
-      return { type, halted: m.boolean("halted") };
+      return { type, halted: m.boolean("halted"), visit: m.integer("visit", 0, 1 << 20) };
     case "lease":
       return {
         type,
@@ -98,11 +110,15 @@ function read(m: Members): FromHub {
         task: m.integer("task", 0, 2 ** 40 - 1),
         lane: m.integer("lane", 0, 255),
         input: m.bytes("input", maxInput),
+        proof: m.bytes("proof", 32 * maxProof),
+        checkpoint: m.digestOrNone("checkpoint"),
         seconds: m.integer("seconds", 1, 1 << 20),
       };
     case "idle":
     case "resume":
       return { type };
+    case "kept":
+      return { type, id: m.hex("id", 16), segments: m.integer("segments", 0, maxSegments - 1) };
     case "ack":
       return { type, id: m.hex("id", 16), verdict: m.word("verdict", ["pending", "agreed", "outvoted", "late"]) };
     case "refused":
@@ -124,7 +140,12 @@ function readKill(m: Members): Kill {
 
 /** The members of a message, each read once. */
 class Members {
-  constructor(private readonly left: Map<string, unknown>) {}
+  private readonly left: Map<string, unknown>;
+
+  constructor(value: unknown) {
+    if (typeof value !== "object" || value === null || Array.isArray(value)) throw new WireError("not an object");
+    this.left = new Map<string, unknown>(Object.entries(value));
+  }
 
   #take(name: string): unknown {
     const v = this.left.get(name);
@@ -149,6 +170,10 @@ class Members {
     return v;
   }
 
+  object(name: string): Members {
+    return new Members(this.#take(name));
+  }
+
   boolean(name: string): boolean {
     const v = this.#take(name);
     if (typeof v !== "boolean") throw bad(name);
@@ -158,6 +183,12 @@ class Members {
   hex(name: string, bytes: number): string {
     const v = this.text(name, 2 * bytes, 2 * bytes);
     if (!/^[0-9a-f]*$/.test(v)) throw bad(name);
+    return v;
+  }
+
+  digestOrNone(name: string): string {
+    const v = this.text(name, 0, 64);
+    if (!/^([0-9a-f]{64})?$/.test(v) || /^0+$/.test(v)) throw bad(name);
     return v;
   }
 
@@ -201,6 +232,64 @@ export function joinText(hello: Hello): string {
 }
 
 /** The message that delivers a vote. */
-export function result(token: string, vote: Vote, output: Bytes, signature: Bytes): ToHub {
-  return { type: "result", lease: token, vote, output: base64(output), signature: hex(signature) };
+export function result(token: string, vote: Vote, output: Bytes, links: Bytes, signature: Bytes): ToHub {
+  return { type: "result", lease: token, vote, output: base64(output), links: base64(links), signature: hex(signature) };
+}
+
+/** The members of a checkpoint, as a message and the hub's file have them. */
+export interface Offer {
+  readonly checkpoint: Reached;
+  readonly signature: string;
+  readonly state: string;
+  readonly output: string;
+  readonly links: string;
+}
+
+/** The message that offers a checkpoint. */
+export function offer(token: string, reached: Reached, at: Checkpoint, signature: Bytes): { readonly type: "checkpoint"; readonly lease: string } & Offer {
+  const { state, output, links } = at;
+  return {
+    type: "checkpoint", lease: token, checkpoint: reached, signature: hex(signature),
+    state: base64(state), output: base64(output), links: base64(links),
+  };
+}
+
+/** A checkpoint by somebody else, as it stands in the hub's file. */
+export interface CheckpointFile {
+  readonly worker: string;
+  readonly reached: Reached;
+  readonly signature: Bytes;
+  readonly at: Checkpoint;
+}
+
+/** Reads a checkpoint file, or throws a WireError. What it says is not verified by that. */
+export function decodeFile(data: Bytes): CheckpointFile {
+  const m = parse(toLatin1(data), maxFile);
+  const worker = m.hex("worker", 32);
+  const reached = readReached(m.object("checkpoint"));
+  const signature = fromHex(m.hex("signature", 64), 64)!;
+  const at = { fuel: reached.fuel, state: m.bytes("state", maxState), output: m.bytes("output", maxOutput), links: m.bytes("links", 32 * (maxSegments - 1)) };
+  m.end();
+  return { worker, reached, signature, at };
+}
+
+function readReached(m: Members): Reached {
+  const r: Reached = {
+    type: m.word("type", ["countersign.checkpoint/v1"] as const),
+    order: m.hex("order", 32),
+    task: m.integer("task", 0, 2 ** 40 - 1),
+    lane: m.integer("lane", 0, 255),
+    lease: m.hex("lease", 16),
+    module: m.hex("module", 32),
+    input: m.hex("input", 32),
+    segments: m.integer("segments", 1, maxSegments - 1),
+    fuel: m.integer("fuel", 0, Number.MAX_SAFE_INTEGER),
+    transcript: m.hex("transcript", 32),
+    state: m.hex("state", 32),
+    output: m.hex("output", 32),
+    from: m.integer("from", 0, maxSegments - 1),
+  };
+  if (r.from >= r.segments) throw bad("from");
+  m.end();
+  return r;
 }

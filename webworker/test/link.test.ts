@@ -88,12 +88,12 @@ class World implements Environment {
 
   async joined(halted = false): Promise<FakeSocket> {
     await this.socket.says(hello);
-    await this.socket.says({ type: "welcome", halted });
+    await this.socket.says({ type: "welcome", halted, visit: 60 });
     return this.socket;
   }
 }
 
-const outcome = (n: number): ToHub => result("a.b.c", { lease: id(n) } as never, new Uint8Array(), new Uint8Array(64));
+const outcome = (n: number): ToHub => result("a.b.c", { lease: id(n) } as never, new Uint8Array(), new Uint8Array(32), new Uint8Array(64));
 
 test("it joins with its key and asks once it is welcome", async () => {
   const w = new World();
@@ -102,7 +102,7 @@ test("it joins with its key and asks once it is welcome", async () => {
   assert.equal(w.socket.sent.length, 0);
   await w.socket.says(hello);
   assert.deepEqual(w.socket.sent.map((m) => m.type), ["join"]);
-  await w.socket.says({ type: "welcome", halted: true });
+  await w.socket.says({ type: "welcome", halted: true, visit: 0 });
   assert.deepEqual(w.socket.sent.slice(1), [{ type: "want", leases: 3 }]);
   assert.deepEqual(w.events, ["open true"]);
   w.link.want(3);
@@ -168,7 +168,7 @@ test("it comes back later and later, by chance, and soon again after a good conn
 });
 
 test("what is no message ends the connection, and what it brought is dropped", async () => {
-  for (const bad of ["{}", '{"type":"lease"}', JSON.stringify(hello), '{"type":"welcome","halted":false}', '{"type":"idle","x":1}']) {
+  for (const bad of ["{}", '{"type":"lease"}', JSON.stringify(hello), '{"type":"welcome","halted":false,"visit":0}', '{"type":"idle","x":1}']) {
     const w = new World();
     w.link.start();
     const s = await w.joined();

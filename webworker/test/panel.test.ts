@@ -13,7 +13,7 @@ test("fuel has three figures and a unit", () => {
   ] as const) assert.equal(amount(n), s);
 });
 
-const work: Work = { trouble: null, pausedFor: "", phases: ["idle"], connected: true, lostFor: "", halted: false, unacknowledged: 0, notice: "" };
+const work: Work = { trouble: null, pausedFor: "", phases: ["idle"], resumed: false, connected: true, lostFor: "", halted: false, unacknowledged: 0, notice: "" };
 
 test("the state is the first thing that the visitor should know", () => {
   const refused = troubleOf("refused", "module_sha256", "");

@@ -5,8 +5,11 @@ import { createPrivateKey, createPublicKey, type webcrypto } from "node:crypto";
 import test from "node:test";
 import { fromHex, fromLatin1, hex } from "../src/bytes.ts";
 import { encode } from "../src/canon.ts";
-import { countersign, identityOf, type Identity, signJoin, type Vote } from "../src/vote.ts";
-import { decodeMessage, encodeMessage, joinText, maxToWorker, type ToHub, WireError } from "../src/wire.ts";
+import { Failure } from "../src/failure.ts";
+import type { Release } from "../src/statement.ts";
+import { checkFile } from "../src/trail.ts";
+import { countersign, identityOf, type Identity, type Reached, signedBy, signJoin, type Vote } from "../src/vote.ts";
+import { decodeFile, decodeMessage, encodeMessage, joinText, type Lease, maxToWorker, type ToHub, WireError } from "../src/wire.ts";
 import { text, type Vector, vectors } from "./vectors.ts";
 
 const all = vectors("wire");
@@ -59,6 +62,34 @@ for (const v of of("vote").filter((v) => v["class"] === "ok")) {
     const vote = JSON.parse(text(v, "statement")) as Vote;
     assert.equal(Buffer.from(encode(vote)).toString("latin1"), text(v, "statement"));
     assert.equal(hex(await countersign(me, vote)), text(v, "signature"));
+  });
+}
+
+for (const v of of("checkpoint").filter((v) => v["class"] === "ok")) {
+  test(`wire vector: ${text(v, "name")}`, async () => {
+    const me = await identity(text(v, "seed"));
+    const reached = JSON.parse(text(v, "statement")) as Reached;
+    assert.equal(Buffer.from(encode(reached)).toString("latin1"), text(v, "statement"));
+    const signature = await countersign(me, reached);
+    assert.equal(hex(signature), text(v, "signature"));
+    assert.equal(await signedBy(me.worker, reached, signature), true);
+    assert.equal(await signedBy(me.worker, { ...reached, fuel: reached.fuel + 1 }, signature), false);
+    assert.equal(await signedBy("00".repeat(32), reached, signature), false);
+  });
+}
+
+for (const v of of("file")) {
+  test(`wire vector: ${text(v, "name")}`, async () => {
+    let class_ = "ok";
+    try {
+      const file = decodeFile(fromLatin1(text(v, "message")));
+      const { reached: r } = file;
+      const limits = { task_fuel: Number.MAX_SAFE_INTEGER, output_bytes: 1 << 20 };
+      await checkFile(file, { order: r.order, task: r.task } as Lease, { module_sha256: r.module, limits } as Release, r.input);
+    } catch (e) {
+      class_ = e instanceof WireError ? "message" : e instanceof Failure ? e.check : String(e);
+    }
+    assert.equal(class_, text(v, "class"));
   });
 }
 

@@ -1,0 +1,156 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/countersign/countersign/internal/canon"
+	"github.com/countersign/countersign/internal/wire"
+)
+
+// ErrFull is a checkpoint for which there is no room.
+var ErrFull = errors.New("there is no room for more checkpoints")
+
+const (
+	fileDir                = "checkpoints"
+	defaultCheckpointBytes = 4 << 30
+)
+
+// files are what checkpoints hold, by digest: bytes that are worth keeping for
+// a while only, and no more than max of them.
+type files struct {
+	dir  string
+	max  int64
+	mu   sync.Mutex
+	size map[canon.Digest]int64
+	all  int64
+}
+
+// openFiles finds the files that records name, and clears away all others: a
+// crash came between a file and its record.
+func (s *Store) openFiles(limit int64) (*files, error) {
+	if limit == 0 {
+		limit = defaultCheckpointBytes
+	}
+	f := &files{dir: filepath.Join(s.dir, fileDir), max: limit, size: map[canon.Digest]int64{}}
+	if err := os.MkdirAll(f.dir, 0o700); err != nil {
+		return nil, err
+	}
+	named, err := s.named()
+	if err != nil {
+		return nil, err
+	}
+	entries, err := os.ReadDir(f.dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		d, err := canon.ParseDigest(e.Name())
+		if err != nil || !named[d] {
+			if err := os.Remove(filepath.Join(f.dir, e.Name())); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		info, err := e.Info()
+		if err != nil {
+			return nil, err
+		}
+		f.size[d] = info.Size()
+		f.all += info.Size()
+	}
+	return f, nil
+}
+
+// named has the file of each lane's furthest checkpoint.
+func (s *Store) named() (map[canon.Digest]bool, error) {
+	type lane struct {
+		order canon.Digest
+		task  uint64
+		lane  uint32
+	}
+	best := map[lane]Checkpoint{}
+	err := s.Checkpoints(func(c Checkpoint) error {
+		if at := (lane{c.Order, c.Task, c.Lane}); c.Segments > best[at].Segments {
+			best[at] = c
+		}
+		return nil
+	})
+	named := map[canon.Digest]bool{}
+	for _, c := range best {
+		named[c.File] = true
+	}
+	return named, err
+}
+
+func (f *files) path(d canon.Digest) string { return filepath.Join(f.dir, d.String()) }
+
+// put makes a file durable. One that is there is not written again.
+func (f *files) put(d canon.Digest, data []byte) error {
+	n := int64(len(data))
+	f.mu.Lock()
+	_, there := f.size[d]
+	full := f.all+n > f.max
+	if !there && !full {
+		f.size[d] = n
+		f.all += n
+	}
+	f.mu.Unlock()
+	if there {
+		return nil
+	}
+	if full {
+		return ErrFull
+	}
+	err := writeFile(f.path(d), func(file *os.File) error {
+		_, err := file.Write(data)
+		return err
+	})
+	if err != nil {
+		f.remove([]canon.Digest{d})
+		return fmt.Errorf("writing checkpoint %s: %w", d.Short(), err)
+	}
+	return nil
+}
+
+// remove forgets files. One that cannot be removed is cleared away at the next
+// start.
+func (f *files) remove(all []canon.Digest) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, d := range all {
+		f.all -= f.size[d]
+		delete(f.size, d)
+		_ = os.Remove(f.path(d))
+	}
+}
+
+// CheckpointFile reads the file of a checkpoint and checks its digest. The
+// error wraps fs.ErrNotExist when it is not there (any more).
+func (s *Store) CheckpointFile(d canon.Digest) ([]byte, error) {
+	file, err := os.Open(s.files.path(d))
+	if err != nil {
+		return nil, fmt.Errorf("reading checkpoint %s: %w", d.Short(), err)
+	}
+	defer file.Close()
+	data, err := io.ReadAll(io.LimitReader(file, wire.MaxCheckpointFile))
+	if err != nil {
+		return nil, fmt.Errorf("reading checkpoint %s: %w", d.Short(), err)
+	}
+	if canon.Sum(data) != d {
+		return nil, fmt.Errorf("reading checkpoint %s: its bytes have changed on disk: %w", d.Short(), fs.ErrNotExist)
+	}
+	return data, nil
+}
+
+// CheckpointBytes is how many bytes of checkpoints there are, and may be.
+func (s *Store) CheckpointBytes() (now, most int64) {
+	s.files.mu.Lock()
+	defer s.files.mu.Unlock()
+	return s.files.all, s.files.max
+}

@@ -1,0 +1,169 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/countersign/countersign/internal/canon"
+	"github.com/countersign/countersign/internal/wire"
+)
+
+func sampleCheckpoint(task uint64, lane uint32, worker byte, segments uint32) (Checkpoint, []byte) {
+	file := bytes.Repeat([]byte{byte(task), byte(lane), worker, byte(segments)}, 25)
+	return Checkpoint{Order: canon.Sum([]byte("order")), Task: task, Lane: lane, Worker: wire.Key{worker}, Net: netip.MustParsePrefix("10.1.2.0/24"),
+		Segments: segments, File: canon.Sum(file)}, file
+}
+
+// putCheckpointNow stores a checkpoint and waits.
+func putCheckpointNow(t *testing.T, s *Store, c Checkpoint, file []byte) bool {
+	t.Helper()
+	type result struct {
+		kept bool
+		err  error
+	}
+	told := make(chan result, 1)
+	if err := s.PutCheckpoint(c, file, func(kept bool, err error) { told <- result{kept, err} }); err != nil {
+		t.Fatal(err)
+	}
+	r := <-told
+	if r.err != nil {
+		t.Fatal(r.err)
+	}
+	return r.kept
+}
+
+func checkpoints(t *testing.T, s *Store) (all []Checkpoint) {
+	t.Helper()
+	if err := s.Checkpoints(func(c Checkpoint) error { all = append(all, c); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// onDisk counts checkpoint files, and checks that the store counts them too.
+func onDisk(t *testing.T, s *Store) (n int) {
+	t.Helper()
+	entries, err := os.ReadDir(s.files.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if now, _ := s.CheckpointBytes(); now != int64(100*len(entries)) {
+		t.Errorf("the store counts %d bytes in %d files of 100", now, len(entries))
+	}
+	return len(entries)
+}
+
+func has(t *testing.T, s *Store, d canon.Digest) bool {
+	t.Helper()
+	_, err := s.CheckpointFile(d)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+	return err == nil
+}
+
+// TestCheckpointsOfALane: the furthest is there, all authors are, and a restart
+// changes nothing.
+func TestCheckpointsOfALane(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	s := open(t, dir)
+	a, fileA := sampleCheckpoint(7, 2, 1, 4)
+	b, fileB := sampleCheckpoint(7, 2, 2, 9)
+	late, lateFile := sampleCheckpoint(7, 2, 3, 9)
+	other, otherFile := sampleCheckpoint(7, 3, 4, 1)
+	for i, put := range []struct {
+		c    Checkpoint
+		file []byte
+		kept bool
+		n    int
+	}{{a, fileA, true, 1}, {a, fileA, true, 1}, {b, fileB, true, 1}, {late, lateFile, false, 1}, {a, fileA, false, 1}, {other, otherFile, true, 2}} {
+		if kept := putCheckpointNow(t, s, put.c, put.file); kept != put.kept || onDisk(t, s) != put.n {
+			t.Errorf("checkpoint %d: kept %v, %d files", i, kept, onDisk(t, s))
+		}
+	}
+	for range 2 {
+		if got := checkpoints(t, s); len(got) != 3 || got[0] != a || got[1] != b || got[2] != other {
+			t.Errorf("%+v", got)
+		}
+		if has(t, s, a.File) || !has(t, s, b.File) || !has(t, s, other.File) || onDisk(t, s) != 2 {
+			t.Error("the wrong files are there")
+		}
+		closed(t, s)
+		// What a crash left.
+		if err := os.WriteFile(filepath.Join(dir, fileDir, canon.Sum(nil).String()), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, fileDir, "x.new"), []byte("half"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s = open(t, dir)
+	}
+	if err := os.WriteFile(s.files.path(b.File), []byte("other"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if has(t, s, b.File) {
+		t.Error("a file that has changed is read")
+	}
+	closed(t, s)
+}
+
+// TestVerdictRemovesCheckpoints: and one that comes behind is not kept.
+func TestVerdictRemovesCheckpoints(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "data"))
+	defer closed(t, s)
+	for task := range uint64(3) {
+		for lane := range uint32(2) {
+			c, file := sampleCheckpoint(task, lane, 1, 5)
+			putCheckpointNow(t, s, c, file)
+		}
+	}
+	putVerdictNow(t, s, Verdict{Order: canon.Sum([]byte("order")), Task: 1, Undecided: true})
+	if n := len(checkpoints(t, s)); n != 4 || onDisk(t, s) != 4 {
+		t.Errorf("%d records and %d files are left", n, onDisk(t, s))
+	}
+	if c, file := sampleCheckpoint(1, 5, 1, 5); putCheckpointNow(t, s, c, file) || onDisk(t, s) != 4 {
+		t.Error("kept behind the verdict")
+	}
+	dropped := make(chan error, 1)
+	if err := s.DropCheckpoints(canon.Sum([]byte("order")), func(err error) { dropped <- err }); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-dropped; err != nil || len(checkpoints(t, s)) != 0 || onDisk(t, s) != 0 {
+		t.Errorf("%v, %+v", err, checkpoints(t, s))
+	}
+}
+
+// TestCheckpointCap: no more bytes than allowed, across restarts.
+func TestCheckpointCap(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	opt := &Options{LockWait: 20 * time.Millisecond, CheckpointBytes: 250}
+	s, err := Open(dir, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for lane := range uint32(2) {
+		c, file := sampleCheckpoint(1, lane, 1, 5)
+		putCheckpointNow(t, s, c, file)
+	}
+	for range 2 {
+		c, file := sampleCheckpoint(2, 0, 1, 5)
+		if err := s.PutCheckpoint(c, file, func(bool, error) { t.Error("told") }); !errors.Is(err, ErrFull) || onDisk(t, s) != 2 {
+			t.Errorf("over the cap: %v", err)
+		}
+		closed(t, s)
+		if s, err = Open(dir, opt); err != nil {
+			t.Fatal(err)
+		}
+	}
+	putVerdictNow(t, s, Verdict{Order: canon.Sum([]byte("order")), Task: 1, Undecided: true})
+	if c, file := sampleCheckpoint(2, 0, 1, 5); !putCheckpointNow(t, s, c, file) {
+		t.Error("not kept although there is room")
+	}
+	closed(t, s)
+}
