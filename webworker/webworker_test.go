@@ -79,8 +79,8 @@ func TestLoaderIsSmall(t *testing.T) {
 	}
 	w.Close()
 	t.Logf("loader: %d bytes, %d gzipped", len(Loader), z.Len())
-	if z.Len() > 20<<10 {
-		t.Errorf("loader: %d bytes gzipped, at most 20 KiB", z.Len())
+	if z.Len() > 26<<10 { // as build.mjs has it
+		t.Errorf("loader: %d bytes gzipped, at most 26 KiB", z.Len())
 	}
 }
 

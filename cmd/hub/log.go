@@ -3,14 +3,17 @@ package main
 import (
 	"errors"
 	"fmt"
+	"html"
 	"io"
 	"io/fs"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/countersign/countersign/internal/hub"
 	"github.com/countersign/countersign/internal/store"
+	"github.com/countersign/countersign/internal/translog"
 )
 
 // logFlags are those of the transparency log: docs/spec/log.md.
@@ -65,4 +68,37 @@ serve made it, or makes it.`,
 		return nil
 	}
 	return c
+}
+
+// tagLog is what an embedding tag says of the log that it trusts.
+type tagLog struct {
+	key       string
+	witnesses []string
+	quorum    int
+}
+
+func (l *tagLog) add(flags *pflag.FlagSet) {
+	flags.StringVar(&l.key, "log", "", "in the tag: the `key` of the log that must have every release, as hub log-key prints it")
+	flags.StringArrayVar(&l.witnesses, "witness", nil, "in the tag: the `key` of a witness of that log; may be given several times")
+	flags.IntVar(&l.quorum, "witness-quorum", -1, "in the tag: how many of them must have cosigned (default: all)")
+}
+
+func (l *tagLog) attributes() (string, error) {
+	if l.key == "" {
+		if len(l.witnesses) > 0 {
+			return "", errors.New("witnesses of which log? Give --log KEY")
+		}
+		return "", nil
+	}
+	if l.quorum < 0 {
+		l.quorum = len(l.witnesses)
+	}
+	if _, err := translog.NewVerifier(l.key, l.witnesses, l.quorum); err != nil {
+		return "", err
+	}
+	text := fmt.Sprintf("\n  data-log=\"%s\"", html.EscapeString(l.key))
+	if len(l.witnesses) > 0 {
+		text += fmt.Sprintf("\n  data-witnesses=\"%s\" data-witness-quorum=\"%d\"", html.EscapeString(strings.Join(l.witnesses, " ")), l.quorum)
+	}
+	return text, nil
 }

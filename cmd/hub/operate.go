@@ -26,6 +26,7 @@ import (
 func integrityCommand() *cobra.Command {
 	var tag bool
 	var origin, policyFile string
+	var log tagLog
 	c := &cobra.Command{
 		Use:   "integrity",
 		Short: "Print the integrity hash of the loader, or the tag that embeds it",
@@ -40,6 +41,7 @@ itself, so no hub can change either.`,
 	c.Flags().BoolVar(&tag, "tag", false, "print the whole script tag")
 	c.Flags().StringVar(&origin, "origin", "https://hub.example", "`URL` of the hub, in the tag")
 	c.Flags().StringVar(&policyFile, "policy", "", "policy `file` whose researchers' keys go into the tag")
+	log.add(c.Flags())
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if !tag {
 			fmt.Fprintln(c.OutOrStdout(), webworker.Integrity())
@@ -52,8 +54,12 @@ itself, so no hub can change either.`,
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(c.OutOrStdout(), "<script src=\"%s/countersign.js\"\n  integrity=\"%s\"\n  crossorigin=\"anonymous\" data-countersign\n  data-keys=\"%s\"></script>\n",
-			html.EscapeString(origin), webworker.Integrity(), keys)
+		attributes, err := log.attributes()
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(c.OutOrStdout(), "<script src=\"%s/countersign.js\"\n  integrity=\"%s\"\n  crossorigin=\"anonymous\" data-countersign\n  data-keys=\"%s\"%s></script>\n",
+			html.EscapeString(origin), webworker.Integrity(), keys, attributes)
 		return nil
 	}
 	return c

@@ -53,7 +53,10 @@ func (h *Hub) routes() http.Handler {
 }
 
 func (h *Hub) pageData() webworker.PageData {
-	data := webworker.PageData{Title: h.opt.Title, Origin: h.opt.Origin}
+	data := webworker.PageData{Title: h.opt.Title, Origin: h.opt.Origin, Log: h.notary.key.VKey.String()}
+	for _, k := range h.notary.keys {
+		data.Witnesses = append(data.Witnesses, k.String())
+	}
 	for _, r := range h.policy.Researchers {
 		data.Researchers = append(data.Researchers, webworker.Researcher{Name: r.Name, Key: r.Key.String(), Prefix: r.Prefix})
 	}

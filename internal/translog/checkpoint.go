@@ -16,7 +16,7 @@ import (
 
 const (
 	// MaxCheckpoint is the longest checkpoint that is looked at, in bytes.
-	MaxCheckpoint = 12 << 10
+	MaxCheckpoint = 16 << 10
 	maxSignatures = 32
 	signatureMark = "— "
 )
