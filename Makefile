@@ -6,7 +6,7 @@ GO      ?= go
 WEB     := webworker
 STAMP   := $(WEB)/node_modules/.package-lock.json
 
-.PHONY: demo test check check-arm build web payloads bench bench-meter bench-costs bench-stack bench-checkpoints e2e unit race fuzz fuzz-modules corpus clean
+.PHONY: demo test check check-arm build web payloads bench bench-meter bench-costs bench-stack conformance bench-checkpoints e2e unit race fuzz fuzz-modules corpus clean
 
 demo: build ## ONCE=1 ends after the verification
 	ONCE=$(ONCE) PORT=$(PORT) scripts/demo.sh
@@ -14,10 +14,10 @@ demo: build ## ONCE=1 ends after the verification
 build:
 	$(GO) build -o bin/ ./cmd/...
 
-test: unit race web-test e2e
+test: unit race web-test e2e conformance
 
 # Unit tests, shared vectors, command tests on the real mains.
-unit: need-test
+unit: need-test need-wasm $(STAMP)
 	$(GO) test ./...
 
 # Packages meter, keys, policy and release start no goroutine.
@@ -34,8 +34,12 @@ web-test: $(STAMP)
 	cd $(WEB) && npm test
 
 # Real Chromium against the real hub and signer.
-e2e: build need-browser $(STAMP)
+e2e: build need-browser need-wasm $(STAMP)
 	cd $(WEB) && npm run e2e
+
+# Every payload and vector in every engine: the same outcome and fuel.
+conformance: need-engines $(STAMP) ## WRITE=1 writes docs/conformance.md
+	node test/conformance/run.mjs $(if $(WRITE),--write docs/conformance.md)
 
 # What must hold beside the tests: form, lint, generated files.
 check: $(STAMP)
@@ -84,15 +88,18 @@ $(STAMP): $(WEB)/package-lock.json
 	cd $(WEB) && npm ci --no-audit --no-fund
 	@touch $@
 
-.PHONY: need-test need-browser need-wasm need-arm generate web-test
+.PHONY: need-test need-browser need-engines need-wasm need-arm generate web-test
 need-test:
 	@scripts/need.sh minisign=minisign wabt=wat2wasm binaryen=wasm-opt
 need-arm:
 	@scripts/need.sh qemu-user=qemu-aarch64
 need-browser:
 	@scripts/need.sh chromium=chromium fonts-dejavu-core=/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf
+need-engines: need-browser
+	@scripts/need.sh firefox-esr=firefox-esr webkit2gtk-driver=WebKitWebDriver xvfb=xvfb-run xauth=xauth dbus-daemon=dbus-run-session
 need-wasm:
-	@scripts/need.sh clang-16=clang-16 lld-16=wasm-ld-16 wasi-libc=/usr/include/wasm32-wasi/stdio.h libclang-rt-16-dev-wasm32=/usr/lib/llvm-16/lib/clang/16/lib/wasi/libclang_rt.builtins-wasm32.a
+	@scripts/need.sh clang-16=clang-16 lld-16=wasm-ld-16 wasi-libc=/usr/include/wasm32-wasi/stdio.h libclang-rt-16-dev-wasm32=/usr/lib/llvm-16/lib/clang/16/lib/wasi/libclang_rt.builtins-wasm32.a \
+		rustc=/usr/bin/rustc libstd-rust-dev-wasm32=/usr/lib/rustlib/wasm32-wasi
 
 clean:
 	rm -rf bin demo-data $(WEB)/node_modules

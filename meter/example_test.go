@@ -24,7 +24,7 @@ func ExampleRewrite_refused() {
 	_, _, err := meter.Rewrite(payloads.FactorSource, &meter.Options{MemoryPages: 1})
 	var refused *meter.Error
 	fmt.Println(errors.As(err, &refused), err)
-	// Output: true the module needs 2 pages of memory, 1 are allowed, at offset 0xd2
+	// Output: true the module needs 2 pages of memory, 1 are allowed, at offset 0x122
 }
 
 // Whoever gets a metered module from a stranger makes sure of it.
@@ -54,5 +54,5 @@ func ExampleInspect() {
 			fmt.Printf("function %d (%s): %d block, %d fuel, pays %d of the stack\n", f.Index, f.Name, f.Blocks, f.Entry, f.Stack)
 		}
 	}
-	// Output: function 17 (dummy): 1 block, 1 fuel, pays 0 of the stack
+	// Output: function 19 (dummy): 1 block, 1 fuel, pays 0 of the stack
 }

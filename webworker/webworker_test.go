@@ -79,7 +79,7 @@ func TestLoaderIsSmall(t *testing.T) {
 	}
 	w.Close()
 	t.Logf("loader: %d bytes, %d gzipped", len(Loader), z.Len())
-	if z.Len() > 26<<10 { // as build.mjs has it
+	if z.Len() > 26<<10 { // build.mjs says why not 20
 		t.Errorf("loader: %d bytes gzipped, at most 26 KiB", z.Len())
 	}
 }

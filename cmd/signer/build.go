@@ -29,6 +29,7 @@ What is accepted, added and charged: docs/spec/meter.md.`,
 		Args:    cobra.ExactArgs(1),
 	}
 	asJSON := jsonFlag(c)
+	addJobFlag(c)
 	c.Flags().StringVarP(&out, "output", "o", "", "write the metered module to this `file`")
 	c.Flags().BoolVar(&report, "report", false, "say what was added and what it costs, or why the module is refused")
 	c.Flags().Uint32Var(&pages, "memory-pages", 256, "largest linear memory, in pages of 64 KiB; the release's limit must be the same")

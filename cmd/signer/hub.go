@@ -52,6 +52,7 @@ func publishCommand() *cobra.Command {
 	}
 	hub := addHubFlag(c)
 	asJSON := jsonFlag(c)
+	addJobFlag(c)
 	source := c.Flags().String("source", "", "the module before metering (`file`)")
 	module := c.Flags().String("module", "", "the metered module (`file`)")
 	must(c, "source", "module")
@@ -93,6 +94,7 @@ func submitCommand() *cobra.Command {
 	}
 	hub := addHubFlag(c)
 	asJSON := jsonFlag(c)
+	addJobFlag(c)
 	input := c.Flags().String("input", "", "the input `file` of an order by lines")
 	watch := c.Flags().Bool("watch", false, "wait for the order's end and show its progress")
 	c.RunE = func(c *cobra.Command, args []string) error {

@@ -55,7 +55,7 @@ func newRoot() *cobra.Command {
 		Short: "Sign WebAssembly modules and orders offline, publish them, read results",
 		Long: `signer is the researcher's tool.
 
-Offline:   key, build, release, order, policy, verify, inspect
+Offline:   new, key, build, release, order, policy, verify, inspect
 At a hub:  publish, submit, status, results, stop
 The log:   log, witness
 
@@ -67,7 +67,7 @@ Exit codes: 0 done; 1 not done; 3 something did not verify or was refused.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(keyCommand(), buildCommand(), releaseCommand(), orderCommand(), policyCommand(),
-		verifyCommand(), inspectCommand(), publishCommand(), submitCommand(), statusCommand(), resultsCommand(), stopCommand(), logCommand(), witnessCommand())
+	root.AddCommand(newCommand(), keyCommand(), buildCommand(), releaseCommand(), orderCommand(), policyCommand(), verifyCommand(), inspectCommand(),
+		publishCommand(), submitCommand(), statusCommand(), resultsCommand(), stopCommand(), logCommand(), witnessCommand())
 	return root
 }

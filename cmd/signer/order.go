@@ -36,6 +36,7 @@ The statement and its signature are written to the file of -o, and FILE.minisig.
 	}
 	key := addKeyFlags(c)
 	asJSON := jsonFlag(c)
+	addJobFlag(c)
 	fl := c.Flags()
 	fl.StringVar(&f.release, "release", "", "the release statement (`file`)")
 	fl.StringVar(&f.title, "title", "", "one line for people")

@@ -34,6 +34,7 @@ Anybody can check it: minisign -Vm FILE.release.json -P YOUR_PUBLIC_KEY`,
 	}
 	key := addKeyFlags(c)
 	asJSON := jsonFlag(c)
+	addJobFlag(c)
 	fl := c.Flags()
 	fl.StringVar(&f.name, "name", "", "name, like ada/factor; your key's prefix in the policy must cover it")
 	fl.Int64Var(&f.version, "version", 1, "version; raise it for every release of the name")
@@ -61,7 +62,7 @@ Anybody can check it: minisign -Vm FILE.release.json -P YOUR_PUBLIC_KEY`,
 		if err != nil {
 			return err
 		}
-		path := filepath.Join(f.dir, fmt.Sprintf("%s-%d.release.json", strings.ReplaceAll(r.Name, "/", "-"), r.Version))
+		path := filepath.Join(f.dir, releaseFile(r.Name, r.Version))
 		if err := writeStatement(path, st, sig); err != nil {
 			return err
 		}
@@ -102,6 +103,11 @@ func (f *releaseFlags) release(c *cobra.Command) (*release.Release, error) {
 		return nil, fmt.Errorf("%s is not what metering %s with --memory-pages %d gives: run signer build again", f.module, f.source, f.limits.MemoryPages)
 	}
 	return r, nil
+}
+
+// releaseFile is where a release's statement goes.
+func releaseFile(name string, version int64) string {
+	return fmt.Sprintf("%s-%d.release.json", strings.ReplaceAll(name, "/", "-"), version)
 }
 
 func writeStatement(path string, statement, signature []byte) error {

@@ -18,7 +18,7 @@ func plainResult(c *cobra.Command, out io.Writer) func(wire.ResultLine) error {
 			return err
 		}
 		if r.End != "exit" || r.Code != 0 {
-			fmt.Fprintf(c.ErrOrStderr(), "task %d ended by %s (code %d) after %d fuel\n", r.Task, r.End, r.Code, r.Fuel)
+			fmt.Fprintf(c.ErrOrStderr(), "task %d ended by %s (code %d) after %d fuel in %d segments\n", r.Task, r.End, r.Code, r.Fuel, r.Segments)
 		}
 		return nil
 	}

@@ -22,7 +22,7 @@ func fleetCommand() *cobra.Command {
 		Use:   "fleet",
 		Short: "Play volunteers, some of whom lie or vanish, against a hub of its own",
 		Long: `Starts a hub on this machine, on a free port and a temporary folder; signs a release of payloads/factor and an order with fresh keys; and lets native volunteers work on it:
-honest ones, liars that sign wrong outcomes, and some that take leases and disappear. The code of hub and volunteers is the real one.
+honest ones, liars that sign wrong outcomes, and some that take leases and disappear. With --steps the tasks are handed on: liars then send wrong checkpoints too, and who disappears does so in the middle. The code of hub and volunteers is the real one.
 
 When the order is done, every accepted result is compared with a run of its own, and every vote that was acknowledged is looked for on the hub's disk.
 Who is what, the volunteers' keys and all inputs follow from --seed; the order of events is up to sockets and schedulers.
@@ -40,6 +40,7 @@ Exit codes: 0 nothing wrong was accepted and nothing lost; 1 otherwise, or it co
 	f.Uint64Var(&opt.Seed, "seed", 0, "what roles, keys and inputs follow from (default: drawn, and printed)")
 	f.IntVar(&opt.Tasks, "tasks", 100, "tasks of the order")
 	f.IntVar(&opt.PerTask, "numbers", 5, "numbers to factor in each task")
+	f.IntVar(&opt.Steps, "steps", 0, "let tasks be so many `steps` of payloads/steps instead, which volunteers hand on to each other; 20000 are a twentieth of a second")
 	f.IntVar(&opt.Agree, "agree", 2, "votes that must agree on a result")
 	f.IntVar(&opt.Of, "of", 3, "lanes that the order expects at most")
 	f.IntVar(&opt.Restarts, "restarts", 0, "how often the hub goes down and comes back on the way")
@@ -88,6 +89,9 @@ type fleetJSON struct {
 func replay(o fleet.Options) string {
 	line := fmt.Sprintf("verifysim fleet --seed %d --volunteers %d --liars %d --vanish %d --tasks %d --numbers %d --agree %d --of %d --restarts %d",
 		o.Seed, o.Volunteers, o.Liars, o.Vanish, o.Tasks, o.PerTask, o.Agree, o.Of, o.Restarts)
+	if o.Steps != 0 {
+		line += fmt.Sprintf(" --steps %d", o.Steps)
+	}
 	if o.Collude {
 		line += " --collude"
 	}
@@ -108,6 +112,7 @@ func printFleet(out io.Writer, r *fleet.Report, replay string) error {
 	}
 	row("repeated work", "%.2f lanes run per task", r.LanesPerTask())
 	row("votes acknowledged", "%d", r.Votes)
+	row("of them resumed", "%d, from another's checkpoint", r.Resumed)
 	row("votes lost", "%d", r.Lost)
 	row("throughput", "%.1f tasks/s, %.1f votes/s, in %.1f s", r.TasksPerSecond(), float64(r.Votes)/r.Seconds, r.Seconds)
 	for _, p := range r.Problems {

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -24,7 +25,8 @@ import (
 
 // stage starts a hub with a release and an order over the lines of a file:
 // stage FILE PER-TASK. It writes ada.pub and policy.json, and sets
-// COUNTERSIGN_HUB and ORDER; the hub's log is hub.log. With FILE loop it is a release of an endless loop.
+// COUNTERSIGN_HUB and ORDER; the hub's log is hub.log. With FILE loop it is a release of an endless loop,
+// with steps one of payloads/steps with one task of a few seconds.
 func stage(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: stage FILE PER-TASK")
@@ -61,19 +63,23 @@ func stage(ts *testscript.TestScript, neg bool, args []string) {
 	c, err := client.New("http://"+l.Addr().String(), "")
 	ts.Check(err)
 	source, module, input := payloads.FactorSource, payloads.FactorModule, []byte("1\n2\n3\n")
-	if args[0] == "loop" {
+	segment := uint64(1 << 40)
+	switch args[0] {
+	case "loop":
 		source, module = payloads.LoopSource, payloads.LoopModule
-	} else {
+	case "steps":
+		source, module, input, segment = payloads.StepsSource, payloads.StepsModule, []byte("2500000\n"), 50_000_000
+	default:
 		input = []byte(ts.ReadFile(args[0]))
 	}
-	ts.Setenv("ORDER", publish(ts, c, ada, source, module, input, int64(perTask)).String())
+	ts.Setenv("ORDER", publish(ts, c, ada, source, module, segment, input, int64(perTask)).String())
 }
 
 func in(d time.Duration) canon.Time { return canon.TimeOf(time.Now().Add(d)) }
 
-func publish(ts *testscript.TestScript, c *client.Client, key keys.SecretKey, source, module, input []byte, perTask int64) canon.Digest {
+func publish(ts *testscript.TestScript, c *client.Client, key keys.SecretKey, source, module []byte, segment uint64, input []byte, perTask int64) canon.Digest {
 	r := release.Release{Type: release.Type, Name: "ada/test", Version: 1, ModuleSHA256: canon.Sum(module), ModuleLength: int64(len(module)), SourceSHA256: canon.Sum(source),
-		ABI: release.ABI, CostTable: release.CostTable, Limits: release.Limits{TaskFuel: 1 << 40, SegmentFuel: 1 << 40, MemoryPages: payloads.Pages, Seconds: 100, OutputBytes: 10000},
+		ABI: release.ABI, CostTable: release.CostTable, Limits: release.Limits{TaskFuel: 1 << 40, SegmentFuel: segment, MemoryPages: payloads.Pages, Seconds: 100, OutputBytes: 10000},
 		Purpose: "A test.", Expires: in(time.Hour)}
 	st, sig, err := r.Sign(key)
 	ts.Check(err)
@@ -89,10 +95,11 @@ func publish(ts *testscript.TestScript, c *client.Client, key keys.SecretKey, so
 }
 
 // await waits until the order is done, that many leases are lent, or the
-// hub's log has a line with a text: await done, await leases N, await log TEXT.
+// hub's log or metrics have a line with a text: await done, await leases N,
+// await log TEXT, await metric TEXT.
 func await(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 1 {
-		ts.Fatalf("usage: await done, await leases N, await log TEXT")
+		ts.Fatalf("usage: await done, await leases N, await log TEXT, await metric TEXT")
 	}
 	c, err := client.New(ts.Getenv("COUNTERSIGN_HUB"), "")
 	ts.Check(err)
@@ -104,6 +111,7 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 		switch {
 		case args[0] == "done" && info.State == "done",
 			args[0] == "leases" && strconv.Itoa(info.Leases) == args[1],
+			args[0] == "metric" && strings.Contains(metrics(ts, c), args[1]+"\n"),
 			args[0] == "log" && strings.Contains(ts.ReadFile("hub.log"), args[1]):
 			return
 		}
@@ -111,4 +119,13 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("after a minute: %+v", info)
 		}
 	}
+}
+
+func metrics(ts *testscript.TestScript, c *client.Client) string {
+	body, err := c.Open(context.Background(), "/metrics")
+	ts.Check(err)
+	defer body.Close()
+	text, err := io.ReadAll(body)
+	ts.Check(err)
+	return string(text)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/countersign/countersign/internal/volunteer"
 	"github.com/countersign/countersign/internal/wire"
 	"github.com/countersign/countersign/keys"
+	"github.com/countersign/countersign/payloads"
 )
 
 // role is what a volunteer is.
@@ -63,11 +64,23 @@ func newCast(opt *Options) *cast {
 	return c
 }
 
+// payload is the module that the tasks run.
+func (o *Options) payload() (source, module []byte) {
+	if o.Steps != 0 {
+		return payloads.StepsSource, payloads.StepsModule
+	}
+	return payloads.FactorSource, payloads.FactorModule
+}
+
 // numbers are small enough that a task takes about a millisecond.
 func numbers(opt *Options) []byte {
 	r := rand.New(source(opt.Seed, "numbers", 0))
 	var b bytes.Buffer
 	for range opt.Tasks * opt.PerTask {
+		if opt.Steps != 0 {
+			fmt.Fprintln(&b, opt.Steps+r.IntN(100))
+			continue
+		}
 		fmt.Fprintln(&b, 2+r.Uint64N(100_000))
 	}
 	return b.Bytes()
@@ -97,6 +110,27 @@ func (c *cast) actor(i int) *actor {
 
 // vanishes decides at a lease, half of the time against doing it.
 func (a *actor) vanishes(*wire.Lease) bool { return a.role == vanisher && a.random.IntN(2) == 0 }
+
+// left decides when the hub has a checkpoint, half of the time for leaving.
+// Liars leave too: somebody is to go on with their lies.
+func (a *actor) left(k *wire.Kept) bool {
+	return a.role != honest && k.Segments > 0 && a.random.IntN(2) == 0
+}
+
+// state is what the actor hands on: a liar's is wrong, and each liar's
+// otherwise wrong.
+func (a *actor) state(_ *wire.Lease, state []byte) []byte {
+	if a.role != liar {
+		return state
+	}
+	state = bytes.Clone(state)
+	if a.collude {
+		state[len(state)-1] ^= 1
+	} else {
+		binary.LittleEndian.PutUint32(state[len(state)-4:], uint32(a.number)+1)
+	}
+	return state
+}
 
 func (a *actor) absence() time.Duration {
 	return minAbsence + time.Duration(a.random.Int64N(int64(maxAbsence-minAbsence)))

@@ -30,6 +30,7 @@ type Options struct {
 
 	Tasks    int // 100
 	PerTask  int // numbers to factor in each; 5
+	Steps    int // not 0: tasks are so many steps of payloads/steps, and are handed on
 	Agree    int // votes that must agree; 2
 	Of       int // lanes that the order expects; 3
 	Restarts int // times that the hub goes down and comes back
@@ -47,7 +48,10 @@ const (
 	maxVolunteers = 10_000
 	maxTasks      = 1_000_000
 	maxPerTask    = 1000
+	maxSteps      = 10_000_000
 	pollEvery     = 50 * time.Millisecond
+	// A checkpoint of a task that is handed on, in simulated haste too.
+	checkpointEvery = 20 * time.Millisecond
 	// A visitor's absence, in simulated haste.
 	minAbsence, maxAbsence = 20 * time.Millisecond, 200 * time.Millisecond
 )
@@ -57,6 +61,9 @@ func (o *Options) setDefaults() error {
 		if *v == 0 {
 			*v = def
 		}
+	}
+	if o.Steps != 0 {
+		o.PerTask = 1
 	}
 	if o.Timeout == 0 {
 		o.Timeout = DefaultTimeout
@@ -72,6 +79,8 @@ func (o *Options) setDefaults() error {
 		return fmt.Errorf("%d volunteers: 1 to %d are possible", o.Volunteers, maxVolunteers)
 	case o.Tasks < 1 || o.Tasks > maxTasks:
 		return fmt.Errorf("%d tasks: 1 to %d are possible", o.Tasks, maxTasks)
+	case o.Steps < 0 || o.Steps > maxSteps:
+		return fmt.Errorf("%d steps a task: 1 to %d are possible", o.Steps, maxSteps)
 	case o.PerTask < 1 || o.PerTask > maxPerTask:
 		return fmt.Errorf("%d numbers a task: 1 to %d are possible", o.PerTask, maxPerTask)
 	case o.Liars < 0 || o.Vanish < 0 || o.Liars+o.Vanish > 100:
@@ -121,6 +130,7 @@ type fleet struct {
 	acked    map[ballot]acked
 	lanes    uint64 // runs that came to an outcome
 	vanished uint64
+	resumed  uint64
 	failed   error // of a volunteer
 }
 
@@ -195,9 +205,9 @@ func (f *fleet) volunteer(ctx context.Context, i int) error {
 	for {
 		v, err := volunteer.New(volunteer.Options{
 			Hub: f.stage.url, Key: actor.key, Trust: f.cast.trust(), Engine: f.engine, Agent: "countersign-fleet/0.1.0",
-			Log: f.opt.Log.With("volunteer", i), Retry: minAbsence,
+			Log: f.opt.Log.With("volunteer", i), Retry: minAbsence, CheckpointEvery: checkpointEvery,
 			Acknowledged: f.acknowledged(actor),
-			Misbehave:    &volunteer.Misbehave{Outcome: f.ran(actor), Vanish: actor.vanishes},
+			Misbehave:    &volunteer.Misbehave{Outcome: f.ran(actor), Vanish: actor.vanishes, Checkpoint: actor.state, Left: actor.left},
 		})
 		if err != nil {
 			return err

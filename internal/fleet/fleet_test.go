@@ -48,6 +48,15 @@ func TestFleet(t *testing.T) {
 	}
 }
 
+// TestHandedOn: tasks go from one volunteer to the next, and what liars hand on
+// wins nothing.
+func TestHandedOn(t *testing.T) {
+	r := play(t, Options{Seed: 6, Volunteers: 24, Liars: 13, Vanish: 30, Tasks: 12, Steps: 20_000, Restarts: 1})
+	if !r.OK() || r.Right+r.Undecided != 12 || r.Right < 10 || r.Resumed == 0 || r.Vanished == 0 {
+		t.Errorf("%+v", r)
+	}
+}
+
 // TestCheckerSeesWrongResults has liars who tell the same lies, and win: a
 // checker that finds nothing here would find nothing anywhere.
 func TestCheckerSeesWrongResults(t *testing.T) {

@@ -10,7 +10,6 @@ import (
 	"github.com/countersign/countersign/internal/hub"
 	"github.com/countersign/countersign/internal/sandbox"
 	"github.com/countersign/countersign/internal/wire"
-	"github.com/countersign/countersign/payloads"
 	"github.com/countersign/countersign/release"
 )
 
@@ -29,8 +28,9 @@ type Report struct {
 	Undecided uint64 `json:"undecided"`
 	Missing   uint64 `json:"missing"` // tasks of the finished order that have no verdict
 
-	Lanes    uint64 `json:"lanes"`    // runs that came to an outcome
-	Vanished uint64 `json:"vanished"` // times that a volunteer did
+	Lanes    uint64 `json:"lanes"`         // runs that came to an outcome
+	Resumed  uint64 `json:"votes_resumed"` // of votes: on lanes that another had begun
+	Vanished uint64 `json:"vanished"`      // times that a volunteer did
 	Votes    uint64 `json:"votes_acknowledged"`
 	Lost     uint64 `json:"votes_lost"` // acknowledged, and not in the store, or altered
 
@@ -73,6 +73,9 @@ func (f *fleet) acknowledged(a *actor) func(*wire.Result, wire.Verdict) {
 	return func(r *wire.Result, _ wire.Verdict) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
+		if r.Vote.From > 0 {
+			f.resumed++
+		}
 		f.acked[ballot{a.worker, r.Vote.Order, r.Vote.Task}] = r.Vote.Outcome()
 	}
 }
@@ -80,7 +83,7 @@ func (f *fleet) acknowledged(a *actor) func(*wire.Result, wire.Verdict) {
 // report checks the results, takes the hub down, and checks what is on its disk.
 func (f *fleet) report(ctx context.Context, took time.Duration) (*Report, error) {
 	r := &Report{Seed: f.opt.Seed, Volunteers: f.opt.Volunteers, Honest: f.cast.honest, Liars: f.cast.liars, Vanishing: f.cast.vanishers, Restarts: f.opt.Restarts,
-		Tasks: uint64(f.opt.Tasks), Lanes: f.lanes, Vanished: f.vanished, Votes: uint64(len(f.acked)), Seconds: took.Seconds(), Problems: []string{}}
+		Tasks: uint64(f.opt.Tasks), Lanes: f.lanes, Resumed: f.resumed, Vanished: f.vanished, Votes: uint64(len(f.acked)), Seconds: took.Seconds(), Problems: []string{}}
 	if err := f.checkResults(ctx, r); err != nil {
 		return nil, fmt.Errorf("checking the results: %w", err)
 	}
@@ -137,7 +140,8 @@ func (f *fleet) inputs() (all [][]byte, err error) {
 
 func (f *fleet) right(ctx context.Context, line wire.ResultLine, input []byte) (bool, error) {
 	limits := f.stage.rel.Limits
-	o, err := f.engine.Run(ctx, sandbox.Task{SHA256: f.stage.rel.ModuleSHA256, Module: payloads.FactorModule, Input: input,
+	_, module := f.opt.payload()
+	o, err := f.engine.Run(ctx, sandbox.Task{SHA256: f.stage.rel.ModuleSHA256, Module: module, Input: input,
 		Seed:   sandbox.Seed(f.stage.order, line.Task),
 		Limits: sandbox.Limits{Fuel: limits.TaskFuel, SegmentFuel: limits.SegmentFuel, MemoryPages: limits.MemoryPages, OutputBytes: limits.OutputBytes}})
 	if err == nil && !o.End.Voted() {

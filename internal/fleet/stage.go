@@ -37,6 +37,8 @@ const (
 	reclaim = 250 * time.Millisecond
 	// Limits of the release, ample for numbers.
 	taskFuel, taskSeconds, outputBytes = 1 << 36, 120, 1 << 18
+	// Short segments, where there are any.
+	segmentFuel = 6_000_000
 )
 
 func newStage(ctx context.Context, c *cast, dir string) (*stage, error) {
@@ -104,20 +106,25 @@ func (s *stage) restart(ctx context.Context) error {
 
 func (s *stage) close() error { return s.end() }
 
-// publish signs a release of payloads/factor and an order, and submits them.
+// publish signs a release of the payload and an order, and submits them.
 func (s *stage) publish(ctx context.Context, c *cast) error {
-	s.rel = release.Release{Type: release.Type, Name: "fleet/factor", Version: 1,
-		ModuleSHA256: canon.Sum(payloads.FactorModule), ModuleLength: int64(len(payloads.FactorModule)), SourceSHA256: canon.Sum(payloads.FactorSource),
+	source, module := c.opt.payload()
+	segment := uint64(taskFuel)
+	if c.opt.Steps != 0 {
+		segment = segmentFuel
+	}
+	s.rel = release.Release{Type: release.Type, Name: "fleet/payload", Version: 1,
+		ModuleSHA256: canon.Sum(module), ModuleLength: int64(len(module)), SourceSHA256: canon.Sum(source),
 		ABI: release.ABI, CostTable: release.CostTable,
-		Limits:  release.Limits{TaskFuel: taskFuel, SegmentFuel: taskFuel, MemoryPages: payloads.Pages, Seconds: taskSeconds, OutputBytes: outputBytes},
-		Purpose: "Factors integers, for a simulated fleet.", Expires: in(24 * time.Hour)}
+		Limits:  release.Limits{TaskFuel: taskFuel, SegmentFuel: segment, MemoryPages: payloads.Pages, Seconds: taskSeconds, OutputBytes: outputBytes},
+		Purpose: "Work for a simulated fleet.", Expires: in(24 * time.Hour)}
 	st, sig, err := s.rel.Sign(c.researcher)
 	if err != nil {
 		return err
 	}
 	var released wire.ReleaseAdmitted
 	if err := s.client.Post(ctx, "/v1/releases", &released, client.Bytes("statement", st), client.Bytes("signature", sig),
-		client.Bytes("source", payloads.FactorSource), client.Bytes("module", payloads.FactorModule)); err != nil {
+		client.Bytes("source", source), client.Bytes("module", module)); err != nil {
 		return fmt.Errorf("publishing the release: %w", err)
 	}
 	return s.submit(ctx, c, canon.Sum(st))

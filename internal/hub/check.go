@@ -17,6 +17,7 @@ type Report struct {
 	Kills     int      `json:"kills"`
 	Leaves    int      `json:"leaves"` // of the transparency log
 	Blobs     int      `json:"blobs"`
+	Lanes     int      `json:"checkpoints"` // lanes that have one
 	Votes     int      `json:"votes"`
 	Verdicts  int      `json:"verdicts"`
 	Undecided int      `json:"undecided"` // of the verdicts
@@ -39,7 +40,7 @@ func Check(dir string, oneNetwork bool) (*Report, error) {
 	}
 	defer s.Close()
 	c := &checker{store: s, oneNetwork: oneNetwork, report: &Report{Problems: []string{}}, releases: map[canon.Digest]*release.Release{}, orders: map[canon.Digest]*release.Order{}}
-	for _, step := range []func() error{c.blobs, c.releasesOf, c.ordersOf, c.rest, c.log, c.votes, c.verdicts} {
+	for _, step := range []func() error{c.blobs, c.releasesOf, c.ordersOf, c.rest, c.log, c.checkpoints, c.votes, c.verdicts} {
 		if err := step(); err != nil {
 			return c.report, fmt.Errorf("checking %s: %w", dir, err)
 		}
@@ -133,6 +134,47 @@ func (c *checker) rest() error {
 		}
 		return nil
 	})
+}
+
+// checkpoints looks at the furthest of each lane, which alone has a file.
+func (c *checker) checkpoints() error {
+	type lane struct {
+		order canon.Digest
+		task  uint64
+		lane  uint32
+	}
+	best := map[lane]store.Checkpoint{}
+	if err := c.store.Checkpoints(func(p store.Checkpoint) error {
+		if at := (lane{p.Order, p.Task, p.Lane}); p.Segments > best[at].Segments {
+			best[at] = p
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	c.report.Lanes = len(best)
+	for _, p := range best {
+		if err := c.checkCheckpoint(p); err != nil {
+			c.problem("checkpoint of task %d of order %s, lane %d: %v", p.Task, p.Order, p.Lane, err)
+		}
+	}
+	return nil
+}
+
+func (c *checker) checkCheckpoint(p store.Checkpoint) error {
+	data, err := c.store.CheckpointFile(p.File)
+	if err != nil {
+		return err
+	}
+	f, err := wire.ParseCheckpointFile(data)
+	if err != nil {
+		return err
+	}
+	r := f.Reached
+	if f.Worker != p.Worker || r.Order != p.Order || r.Task != p.Task || r.Lane != p.Lane || r.Segments != p.Segments {
+		return fmt.Errorf("its file is of another lane, worker or length")
+	}
+	return f.Verify(p.Worker)
 }
 
 // votes come in the order of their tasks, so the voters of one task are all

@@ -360,6 +360,25 @@ func TestHostileCheckpoints(t *testing.T) {
 	if got := len(strings.Split(h.log.String(), "checkpoint refused")) - 1; got != 15 {
 		t.Errorf("%d refusals are logged", got)
 	}
+	h.end()
+	if report, err := Check(h.opt.Data, true); err != nil || report.Lanes != 1 || len(report.Problems) != 0 {
+		t.Errorf("check: %+v, %v", report, err)
+	}
+	if err := os.Truncate(filepath.Join(h.opt.Data, "checkpoints", entryIn(t, h)), 100); err != nil {
+		t.Fatal(err)
+	}
+	if report, err := Check(h.opt.Data, true); err != nil || len(report.Problems) != 1 {
+		t.Errorf("check of a damaged checkpoint: %+v, %v", report, err)
+	}
+}
+
+// entryIn names the one checkpoint file.
+func entryIn(t *testing.T, h *testHub) string {
+	entries, err := os.ReadDir(filepath.Join(h.opt.Data, "checkpoints"))
+	if err != nil || len(entries) != 1 {
+		t.Fatalf("%d files, %v", len(entries), err)
+	}
+	return entries[0].Name()
 }
 
 func altered(o *wire.Offer, change func(*wire.Reached)) wire.Checkpoint {
@@ -370,7 +389,7 @@ func altered(o *wire.Offer, change func(*wire.Reached)) wire.Checkpoint {
 
 // TestCheckpointRoom: a hub that has no room goes on without, and says so once.
 func TestCheckpointRoom(t *testing.T) {
-	h := startHub(t, Options{UnsafeOneNetwork: true, CheckpointBytes: 1500})
+	h := startHub(t, Options{UnsafeOneNetwork: true, CheckpointBytes: 6000})
 	r := newRunner(h)
 	h.submit(h.stepsOrder(4, 1, 1), "")
 	w := h.join(1)

@@ -52,7 +52,8 @@ type Options struct {
 
 	// LeaseGrace and Reclaim are job.Config's Grace and Reclaim.
 	LeaseGrace, Reclaim time.Duration
-	// CheckpointBytes bounds what is kept for workers to go on from; 0: 4 GiB.
+	// CheckpointBytes bounds what is kept for workers to go on from, of one
+	// network a quarter of it; 0: 4 GiB.
 	CheckpointBytes int64
 	// UnsafeOneNetwork lets one machine make verdicts alone: job.Config.
 	UnsafeOneNetwork bool

@@ -33,6 +33,7 @@ type host struct {
 	outputMax uint32
 	log       []byte
 	calls     uint64 // of the clock
+	slept     uint64 // by poll_oneoff, ns
 	random    generator
 	progress  func(permille int, text string)
 	number    uint64 // of the segment
@@ -56,6 +57,8 @@ const (
 	maxState    = 1 << 20
 	maxSegments = 16384
 	newInstance = 1_000_000 // what a checkpoint costs beside its state
+
+	maxClock = 3 // clocks have the ids 0 to 3, and one time
 )
 
 func newHost(input []byte, args []string, seed [32]byte, outputBytes uint32) *host {

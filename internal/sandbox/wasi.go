@@ -38,6 +38,7 @@ var functions = map[string]func(h *host, a []uint64) errno{
 	"fd_fdstat_set_flags": standard(success),
 	"fd_datasync":         standard(success),
 	"fd_sync":             standard(success),
+	"poll_oneoff":         func(h *host, a []uint64) errno { return h.poll(u32(a[0]), u32(a[1]), u32(a[2]), u32(a[3])) },
 	"sched_yield":         func(*host, []uint64) errno { return success },
 	"proc_exit":           func(h *host, a []uint64) errno { h.end, h.code = Exit, u32(a[0]); return success },
 	"progress":            func(h *host, a []uint64) errno { h.report(u32(a[0]), u32(a[1]), u32(a[2])); return success },
@@ -50,7 +51,7 @@ var functions = map[string]func(h *host, a []uint64) errno{
 func u32(v uint64) uint32 { return uint32(v) }
 
 // absent is what a function answers that this host does not have: there are no
-// further files, and no events, signals and sockets.
+// further files, and no signals and sockets.
 func absent(name string) errno {
 	if strings.HasPrefix(name, "fd_") || strings.HasPrefix(name, "path_") {
 		return badf
@@ -101,7 +102,7 @@ func textSize(list []string) (n uint64) {
 
 func (h *host) clockRes(id, at uint32) errno {
 	switch {
-	case id > 3:
+	case id > maxClock:
 		return inval
 	case !h.inside(at, 8):
 		return fault
@@ -110,14 +111,17 @@ func (h *host) clockRes(id, at uint32) errno {
 	return success
 }
 
+// time is what the clock answers next.
+func (h *host) time() uint64 { return epoch + era*h.number + tick*h.calls + h.slept }
+
 func (h *host) clockTime(id, at uint32) errno {
 	switch {
-	case id > 3:
+	case id > maxClock:
 		return inval
 	case !h.inside(at, 8):
 		return fault
 	}
-	h.put64(at, epoch+era*h.number+tick*h.calls)
+	h.put64(at, h.time())
 	h.calls++
 	return success
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -19,6 +20,8 @@ var ErrFull = errors.New("there is no room for more checkpoints")
 const (
 	fileDir                = "checkpoints"
 	defaultCheckpointBytes = 4 << 30
+	// networkShare is the part of it that one network's workers may fill.
+	networkShare = 4
 )
 
 // files are what checkpoints hold, by digest: bytes that are worth keeping for
@@ -27,8 +30,22 @@ type files struct {
 	dir  string
 	max  int64
 	mu   sync.Mutex
-	size map[canon.Digest]int64
+	held map[canon.Digest]room
+	nets map[netip.Prefix]int64
 	all  int64
+}
+
+// room is what a file takes, and whose it is.
+type room struct {
+	bytes int64
+	net   netip.Prefix
+}
+
+// take counts a file, under f.mu.
+func (f *files) take(d canon.Digest, r room) {
+	f.held[d] = r
+	f.nets[r.net] += r.bytes
+	f.all += r.bytes
 }
 
 // openFiles finds the files that records name, and clears away all others: a
@@ -37,7 +54,7 @@ func (s *Store) openFiles(limit int64) (*files, error) {
 	if limit == 0 {
 		limit = defaultCheckpointBytes
 	}
-	f := &files{dir: filepath.Join(s.dir, fileDir), max: limit, size: map[canon.Digest]int64{}}
+	f := &files{dir: filepath.Join(s.dir, fileDir), max: limit, held: map[canon.Digest]room{}, nets: map[netip.Prefix]int64{}}
 	if err := os.MkdirAll(f.dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -51,7 +68,8 @@ func (s *Store) openFiles(limit int64) (*files, error) {
 	}
 	for _, e := range entries {
 		d, err := canon.ParseDigest(e.Name())
-		if err != nil || !named[d] {
+		net, is := named[d]
+		if err != nil || !is {
 			if err := os.Remove(filepath.Join(f.dir, e.Name())); err != nil {
 				return nil, err
 			}
@@ -61,14 +79,13 @@ func (s *Store) openFiles(limit int64) (*files, error) {
 		if err != nil {
 			return nil, err
 		}
-		f.size[d] = info.Size()
-		f.all += info.Size()
+		f.take(d, room{info.Size(), net})
 	}
 	return f, nil
 }
 
-// named has the file of each lane's furthest checkpoint.
-func (s *Store) named() (map[canon.Digest]bool, error) {
+// named has the file of each lane's furthest checkpoint, and its network.
+func (s *Store) named() (map[canon.Digest]netip.Prefix, error) {
 	type lane struct {
 		order canon.Digest
 		task  uint64
@@ -81,9 +98,9 @@ func (s *Store) named() (map[canon.Digest]bool, error) {
 		}
 		return nil
 	})
-	named := map[canon.Digest]bool{}
+	named := map[canon.Digest]netip.Prefix{}
 	for _, c := range best {
-		named[c.File] = true
+		named[c.File] = c.Net
 	}
 	return named, err
 }
@@ -91,14 +108,13 @@ func (s *Store) named() (map[canon.Digest]bool, error) {
 func (f *files) path(d canon.Digest) string { return filepath.Join(f.dir, d.String()) }
 
 // put makes a file durable. One that is there is not written again.
-func (f *files) put(d canon.Digest, data []byte) error {
+func (f *files) put(d canon.Digest, net netip.Prefix, data []byte) error {
 	n := int64(len(data))
 	f.mu.Lock()
-	_, there := f.size[d]
-	full := f.all+n > f.max
+	_, there := f.held[d]
+	full := f.all+n > f.max || f.nets[net]+n > f.max/networkShare
 	if !there && !full {
-		f.size[d] = n
-		f.all += n
+		f.take(d, room{n, net})
 	}
 	f.mu.Unlock()
 	if there {
@@ -124,8 +140,12 @@ func (f *files) remove(all []canon.Digest) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, d := range all {
-		f.all -= f.size[d]
-		delete(f.size, d)
+		r := f.held[d]
+		f.all -= r.bytes
+		if f.nets[r.net] -= r.bytes; f.nets[r.net] == 0 {
+			delete(f.nets, r.net)
+		}
+		delete(f.held, d)
 		_ = os.Remove(f.path(d))
 	}
 }

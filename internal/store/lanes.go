@@ -25,7 +25,7 @@ type Checkpoint struct {
 
 // PutCheckpoint makes a checkpoint and its file durable, and then calls done
 // with whether it is the lane's now. It is not when the lane has one of as many
-// segments, or the task a verdict. ErrFull means that there is no room; if
+// segments, or the task a verdict. ErrFull means that there is no room, or none for this network; if
 // PutCheckpoint returns an error, done is not called.
 func (s *Store) PutCheckpoint(c Checkpoint, file []byte, done func(kept bool, err error)) error {
 	value, err := encodeAuthor(c)
@@ -33,7 +33,7 @@ func (s *Store) PutCheckpoint(c Checkpoint, file []byte, done func(kept bool, er
 		return err
 	}
 	c.File = canon.Sum(file)
-	if err := s.files.put(c.File, file); err != nil {
+	if err := s.files.put(c.File, c.Net, file); err != nil {
 		return err
 	}
 	var kept bool

@@ -142,7 +142,7 @@ func TestVerdictRemovesCheckpoints(t *testing.T) {
 // TestCheckpointCap: no more bytes than allowed, across restarts.
 func TestCheckpointCap(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
-	opt := &Options{LockWait: 20 * time.Millisecond, CheckpointBytes: 250}
+	opt := &Options{LockWait: 20 * time.Millisecond, CheckpointBytes: 250 * networkShare}
 	s, err := Open(dir, opt)
 	if err != nil {
 		t.Fatal(err)
@@ -161,9 +161,37 @@ func TestCheckpointCap(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// Another network has room, until all is full.
+	for n := range byte(9) {
+		c, file := sampleCheckpoint(3, uint32(n), n, 5)
+		c.Net = netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 9, n / 2, 0}), 24)
+		err := s.PutCheckpoint(c, file, func(bool, error) {})
+		if full := n == 8; full != errors.Is(err, ErrFull) {
+			t.Errorf("checkpoint %d of other networks: %v", n, err)
+		}
+	}
 	putVerdictNow(t, s, Verdict{Order: canon.Sum([]byte("order")), Task: 1, Undecided: true})
 	if c, file := sampleCheckpoint(2, 0, 1, 5); !putCheckpointNow(t, s, c, file) {
 		t.Error("not kept although there is room")
 	}
 	closed(t, s)
+}
+
+func FuzzDecodeCheckpoint(f *testing.F) {
+	c, _ := sampleCheckpoint(1, 2, 3, 4)
+	value, err := encodeAuthor(c)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(append(laneKey(c.Order, c.Task, c.Lane), c.Worker[:]...), value)
+	f.Fuzz(func(t *testing.T, key, value []byte) {
+		c, err := decodeAuthor(key, value)
+		if err != nil {
+			return
+		}
+		again, err := encodeAuthor(c)
+		if err != nil || !bytes.Equal(again[:authorFixed], value[:authorFixed]) {
+			t.Fatalf("decoded %+v, encoded differently (%v)", c, err)
+		}
+	})
 }

@@ -16,6 +16,9 @@ func (v *Volunteer) dispatch(m wire.FromHub) error {
 		return v.lend(m)
 	case *wire.Kept:
 		v.kept(m)
+		if bad := v.opt.Misbehave; bad != nil && bad.Left != nil && bad.Left(m) {
+			return ErrVanished
+		}
 	case *wire.Ack:
 		v.acknowledged(m)
 	case *wire.Refused:

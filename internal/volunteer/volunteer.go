@@ -58,12 +58,14 @@ type Misbehave struct {
 	Outcome func(*wire.Lease, sandbox.Outcome) sandbox.Outcome
 	// Checkpoint replaces the state of a checkpoint before it is signed.
 	Checkpoint func(*wire.Lease, []byte) []byte
+	// Left says at the hub's answer to a checkpoint whether to disappear so.
+	Left func(*wire.Kept) bool
 	// Vanish says at a lease whether to disappear: the connection is cut, and
 	// Run returns ErrVanished without another word to the hub.
 	Vanish func(*wire.Lease) bool
 }
 
-// ErrVanished is what Run returns when Misbehave.Vanish said so.
+// ErrVanished is what Run returns when Misbehave.Vanish or Left said so.
 var ErrVanished = errors.New("the volunteer vanished")
 
 const (

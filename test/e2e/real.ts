@@ -10,7 +10,7 @@ import type { Signer } from "./sign.ts";
 
 
 
-const bin = process.env["COUNTERSIGN_BIN"] ?? join(root, "bin");
+export const bin = process.env["COUNTERSIGN_BIN"] ?? join(root, "bin");
 const password = "correct horse battery staple";
 
 /** Runs a program to its end and returns what it printed. */

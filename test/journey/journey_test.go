@@ -3,10 +3,12 @@
 package journey
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,6 +32,9 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", bin+string(os.PathListSeparator)+env.Getenv("PATH"))
 			env.Setenv("ROOT", root)
+			if err := toolchains(env); err != nil {
+				return err
+			}
 			for _, name := range []string{"alice.key", "alice.pub", "bob.key", "bob.pub"} {
 				data, err := os.ReadFile(filepath.Join(root, "testdata/keys", name))
 				if err != nil {
@@ -42,6 +47,21 @@ func TestScripts(t *testing.T) {
 			return os.WriteFile(filepath.Join(env.WorkDir, "pw"), []byte("test\n"), 0o600)
 		},
 	})
+}
+
+// toolchains lets compilers find what they keep: testscript hides it.
+func toolchains(env *testscript.Env) error {
+	for _, name := range []string{"HOME", "NODE_EXTRA_CA_CERTS"} {
+		env.Setenv(name, os.Getenv(name))
+	}
+	for _, name := range []string{"GOCACHE", "GOMODCACHE", "GOPROXY"} {
+		value, err := exec.Command("go", "env", name).Output()
+		if err != nil {
+			return fmt.Errorf("go env %s: %w", name, err)
+		}
+		env.Setenv(name, strings.TrimSpace(string(value)))
+	}
+	return nil
 }
 
 // port sets a variable to an address on which nothing listens: port NAME

@@ -40,11 +40,13 @@ const nosys = 52;
 const spipe = 70;
 
 const maxVectors = 1024;
+const maxSubscriptions = 1024;
 const maxLog = 65536;
 const maxProgress = 256;
 const clockStart = 1_700_000_000_000_000_000n;
 const clockStep = 1_000n;
 const clockEra = 1_000_000_000_000n; // by which it is later in each segment
+const lastTime = 2n ** 64n - 1n;
 const newInstance = 1_000_000; // what a checkpoint costs beside its state
 
 export const maxState = 1 << 20;
@@ -61,13 +63,22 @@ const fixed: readonly [number, string][] = [
       "fd_pwrite fd_readdir fd_renumber path_create_directory path_filestat_get path_filestat_set_times path_link path_open path_readlink " +
       "path_remove_directory path_rename path_symlink path_unlink_file",
   ],
-  [nosys, "poll_oneoff proc_raise sock_accept sock_recv sock_send sock_shutdown"],
+  [nosys, "proc_raise sock_accept sock_recv sock_send sock_shutdown"],
 ];
 
 /** One element of a vector of buffers. */
 interface Span {
   readonly ptr: number;
   readonly len: number;
+}
+
+/** One thing that poll_oneoff is asked to wait for. */
+interface Subscription {
+  readonly userdata: bigint;
+  readonly tag: number; // 0: a clock, 1: reading, 2: writing
+  readonly error: number;
+  readonly bytes: number; // that can be read
+  readonly due: bigint; // a time, for clocks; otherwise now
 }
 
 export class Host {
@@ -125,6 +136,7 @@ export class Host {
       fd_filestat_get: (fd, ptr) => (fd! > 2 ? badf : this.#put(ptr!, 64, () => {})),
       clock_res_get: (id, ptr) => (id! > 3 ? inval : this.#put(ptr!, 8, (v) => v.setBigUint64(0, clockStep, true))),
       clock_time_get: (id, _precision, ptr) => (id! > 3 ? inval : this.#time(ptr!)),
+      poll_oneoff: (subs, events, n, count) => this.#poll(subs!, events!, n!, count!),
       random_get: (ptr, len) => this.#randomGet(ptr!, len!),
       proc_exit: (code) => {
         throw new Ended("exit", code!);
@@ -279,8 +291,47 @@ export class Host {
   #time(ptr: number): number {
     return this.#put(ptr, 8, (v) => {
       v.setBigUint64(0, this.#clock, true);
-      this.#clock += clockStep;
+      this.#clock = BigInt.asUintN(64, this.#clock + clockStep);
     });
+  }
+
+  /** Nothing waits: when nothing is ready, the clock goes on to the first time asked for. */
+  #poll(subs: number, events: number, n: number, count: number): number {
+    if (n === 0 || n > maxSubscriptions) return inval;
+    if (!this.#inside(subs, 48 * n) || !this.#inside(events, 32 * n) || !this.#inside(count, 4)) return fault;
+    const asked: Subscription[] = [];
+    for (let i = 0; i < n; i++) {
+      const s = this.#subscription(this.#view(subs + 48 * i, 48));
+      if (s === null) return inval;
+      asked.push(s);
+    }
+    this.#charge(48 * n);
+    const first = asked.reduce((t, s) => (s.due < t ? s.due : t), lastTime);
+    if (first > this.#clock) this.#clock = first;
+    const ready = asked.filter((s) => s.due <= this.#clock);
+    for (const [i, s] of ready.entries()) {
+      this.#put(events + 32 * i, 32, (v) => {
+        v.setBigUint64(0, s.userdata, true);
+        v.setUint16(8, s.error, true);
+        v.setUint8(10, s.tag);
+        v.setBigUint64(16, BigInt(s.bytes), true);
+      });
+    }
+    this.#view(count, 4).setUint32(0, ready.length, true);
+    return success;
+  }
+
+  #subscription(v: DataView): Subscription | null {
+    const [userdata, tag, subject] = [v.getBigUint64(0, true), v.getUint8(8), v.getUint32(16, true)];
+    const now = this.#clock;
+    const atOnce = (error: number, bytes = 0): Subscription => ({ userdata, tag, error, bytes, due: now });
+    if (tag > 2) return null;
+    if (tag === 1) return subject === 0 ? atOnce(success, this.task.input.length - this.#readAt) : atOnce(badf);
+    if (tag === 2) return atOnce(subject === 1 || subject === 2 ? success : badf);
+    if (subject > 3) return atOnce(inval);
+    const timeout = v.getBigUint64(24, true);
+    const due = (v.getUint8(40) & 1) === 1 ? timeout : now + timeout;
+    return { userdata, tag, error: success, bytes: 0, due: due > lastTime ? lastTime : due };
   }
 
   #randomGet(ptr: number, len: number): number {
