@@ -64,7 +64,11 @@ type kindOf struct {
 func unlogged(tx *bolt.Tx) (all []kindOf, err error) {
 	for _, kind := range kinds {
 		var own []kindOf
-		err := tx.Bucket(kind.bucket()).ForEach(func(k, v []byte) error {
+		b := tx.Bucket(kind.bucket())
+		if b == nil { // a kind that came later
+			continue
+		}
+		err := b.ForEach(func(k, v []byte) error {
 			if tx.Bucket(bucketLeafOf).Get(k) != nil {
 				return nil
 			}
@@ -110,10 +114,19 @@ func appendLeaf(tx *bolt.Tx, kind Kind, st Statement) error {
 	if err := tx.Bucket(bucketLeafOf).Put(st.Digest[:], position(n)); err != nil {
 		return err
 	}
-	if err := leaves.Put(position(n), append([]byte{byte(slices.Index(kinds, kind))}, st.Digest[:]...)); err != nil {
+	if err := leaves.Put(position(n), append([]byte{kind.number()}, st.Digest[:]...)); err != nil {
 		return err
 	}
 	return leaves.SetSequence(uint64(n) + 1)
+}
+
+// number is what stands for a kind in the log.
+func (k Kind) number() byte {
+	n := slices.Index(kinds, k)
+	if n < 0 {
+		panic("store: a kind of statement that is not in the log: " + string(k))
+	}
+	return byte(n)
 }
 
 func position(n int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(n)) }

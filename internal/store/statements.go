@@ -50,6 +50,7 @@ type Statement struct {
 // as it was. A statement that is too long for the log is refused.
 func (s *Store) PutStatement(kind Kind, st Statement) (fresh bool, err error) {
 	st.Digest = canon.Sum(st.Bytes)
+	kind.number() // one that is not in the log must not begin a transaction
 	if _, err := translog.Entry(st.Bytes, st.Signature); err != nil {
 		return false, err
 	}
