@@ -105,6 +105,15 @@ func New(opt Options) (*Monitor, error) {
 // call, and fails with a class of docs/spec/log.md when the log is not what it
 // should be. Errors without a class say that it could not be looked at.
 func (m *Monitor) Next(ctx context.Context) (*Report, []Entry, error) {
+	before := m.tree // its slice grows behind it
+	r, entries, err := m.next(ctx)
+	if err != nil {
+		m.tree = before // what came is not believed
+	}
+	return r, entries, err
+}
+
+func (m *Monitor) next(ctx context.Context) (*Report, []Entry, error) {
 	text, err := m.fetch(ctx, "checkpoint", translog.MaxCheckpoint)
 	if err != nil {
 		return nil, nil, fmt.Errorf("fetching the log's checkpoint: %w", err)
@@ -179,12 +188,6 @@ func fork(size int64, got, want tlog.Hash, how string, err error) error {
 
 // extend fetches entries up to a size and looks at each.
 func (m *Monitor) extend(ctx context.Context, size int64) (all []Entry, err error) {
-	before := m.tree // the slice grows behind it
-	defer func() {
-		if err != nil {
-			m.tree = before
-		}
-	}()
 	for m.tree.size < size {
 		n := m.tree.size >> translog.TileHeight
 		t := tlog.Tile{H: translog.TileHeight, L: translog.EntryLevel, N: n, W: int(min(size-n<<translog.TileHeight, translog.TileWidth))}
@@ -250,11 +253,18 @@ func (m *Monitor) tiles(ctx context.Context, from, size int64) (count int, err e
 func (m *Monitor) tile(ctx context.Context, t tlog.Tile, limit int64) ([]byte, error) {
 	path := "tile/" + translog.TilePath(t)
 	data, err := m.fetch(ctx, path, limit)
-	if err != nil && ctx.Err() == nil {
+	var no *denied
+	if errors.As(err, &no) {
 		return nil, &canon.Error{Class: translog.ClassWithheld, Msg: "THE LOG IS WITHHELD: its checkpoint promises /log/" + path, Err: err}
 	}
 	return data, err
 }
+
+// denied is an answer that is not what was asked for. A hub that does not
+// answer, or says that it cannot, may only be starting again.
+type denied struct{ why string }
+
+func (d *denied) Error() string { return d.why }
 
 // fetch reads a body of at most limit bytes, and tries again what may be an
 // accident.
@@ -288,11 +298,14 @@ func (m *Monitor) fetchOnce(ctx context.Context, path string, limit int64) (data
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
-		return nil, res.StatusCode >= 500, fmt.Errorf("the hub answers %s", res.Status)
+		if res.StatusCode >= 500 {
+			return nil, true, fmt.Errorf("the hub answers %s", res.Status)
+		}
+		return nil, false, &denied{"the hub answers " + res.Status}
 	}
 	data, err = io.ReadAll(io.LimitReader(res.Body, limit+1))
 	if err == nil && int64(len(data)) > limit {
-		return nil, false, fmt.Errorf("the hub sends more than %d bytes", limit)
+		return nil, false, &denied{fmt.Sprintf("the hub sends more than %d bytes", limit)}
 	}
 	return data, true, err
 }
