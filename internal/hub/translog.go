@@ -477,7 +477,10 @@ func compressed(w http.ResponseWriter, r *http.Request, data []byte) error {
 		return nil
 	}
 	w.Header().Set("Content-Encoding", "gzip")
-	z := gzip.NewWriter(w)
+	z, err := gzip.NewWriterLevel(w, gzip.BestSpeed) // anybody may ask
+	if err != nil {
+		return err
+	}
 	if _, err := z.Write(data); err != nil {
 		return nil // the client left
 	}
