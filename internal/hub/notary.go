@@ -1,14 +1,9 @@
 package hub
 
 import (
-	"bytes"
-	"compress/gzip"
 	"context"
-	"encoding/binary"
 	"fmt"
 	"log/slog"
-	"net/http"
-	"strings"
 	"sync"
 	"time"
 
@@ -208,19 +203,6 @@ func (n *notary) newest() *translog.Checkpoint {
 	return n.out
 }
 
-// settle publishes a checkpoint for which witnesses took too long.
-func (n *notary) settle(size int64) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for _, r := range n.rounds {
-		if r.c.Size == size {
-			n.log.Warn("a checkpoint is published without enough witnesses", "size", size, "cosigned", r.count, "needed", n.quorum)
-			n.publish(r.c)
-			return
-		}
-	}
-}
-
 // publish makes c what everybody sees, as soon as it is on disk: a log that
 // was seen must not be smaller after a crash. n.mu is held.
 func (n *notary) publish(c *translog.Checkpoint) {
@@ -252,93 +234,6 @@ func (n *notary) publish(c *translog.Checkpoint) {
 	if err != nil {
 		n.log.Debug("a checkpoint is not published", "error", err) // the store is closed
 	}
-}
-
-// cosigned adds a cosignature to the checkpoint of that size.
-func (n *notary) cosigned(size int64, s translog.Signature) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	add := func(c *translog.Checkpoint) *translog.Checkpoint {
-		with := *c // what was given out does not change
-		with.Signatures = append(append([]translog.Signature(nil), c.Signatures...), s)
-		return &with
-	}
-	if n.out != nil && n.out.Size == size {
-		n.publish(add(n.out))
-		return
-	}
-	for _, r := range n.rounds {
-		if r.c.Size == size {
-			r.c = add(r.c)
-			if r.count++; r.count >= n.quorum {
-				n.publish(r.c)
-			}
-			return
-		}
-	}
-}
-
-// wants returns the newest checkpoint if the witness has not cosigned it.
-func (n *notary) wants(k translog.VKey) *translog.Checkpoint {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	c := n.newest()
-	if _, has := translog.Cosignature(k, c, c.Signatures); has {
-		return nil
-	}
-	bare := *c
-	bare.Signatures = c.Signatures[:1:1] // the log's own
-	return &bare
-}
-
-// ask asks one witness, for ever.
-func (n *notary) ask(ctx context.Context, r *witness.Remote, wake <-chan struct{}) {
-	again := firstAgain
-	for {
-		var timer <-chan time.Time
-		if c := n.wants(r.Key); c != nil {
-			if err := n.askOnce(ctx, r, c); err == nil {
-				again = firstAgain
-				continue // perhaps there is a newer one
-			} else if ctx.Err() == nil {
-				n.complain(r, c, err)
-			}
-			timer = time.After(again)
-			again = min(2*again, lastAgain)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-wake:
-		case <-timer:
-		}
-	}
-}
-
-func (n *notary) askOnce(ctx context.Context, r *witness.Remote, c *translog.Checkpoint) error {
-	ctx, cancel := context.WithTimeout(ctx, n.wait)
-	defer cancel()
-	s, err := r.Ask(ctx, c, n.prove)
-	if err == nil {
-		n.cosigned(c.Size, s)
-	}
-	return err
-}
-
-func (n *notary) complain(r *witness.Remote, c *translog.Checkpoint, err error) {
-	if canon.ClassOf(err) == translog.ClassFork {
-		n.log.Error("a witness has seen another log under this hub's log key: was the data directory restored from a backup, or the key stolen?", "witness", r.Key.Name, "size", c.Size, "error", err)
-		return
-	}
-	n.log.Warn("a witness did not cosign", "witness", r.Key.Name, "size", c.Size, "error", err)
-}
-
-func (n *notary) prove(old, size int64) (path tlog.TreeProof, err error) {
-	err = n.store.ViewLog(func(v store.LogView) error {
-		path, err = tlog.ProveTree(size, old, v)
-		return err
-	})
-	return path, err
 }
 
 // admitted waits until a checkpoint with the leaf of a statement is published,
@@ -382,108 +277,4 @@ func (n *notary) current() (published, witnessed *translog.Checkpoint) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.published, n.witnessed
-}
-
-// proof proves that the log has a statement.
-func (n *notary) proof(d canon.Digest) ([]byte, error) {
-	index, err := n.index(d)
-	if err != nil {
-		return nil, err
-	}
-	c, witnessed := n.current()
-	if witnessed != nil && index < witnessed.Size {
-		c = witnessed
-	}
-	if index >= c.Size {
-		return nil, refusal(wire.CodeNotFound, "statement %s is under no published checkpoint yet", d.Short())
-	}
-	p := translog.Proof{Index: index, Checkpoint: c}
-	err = n.store.ViewLog(func(v store.LogView) error {
-		p.Path, err = tlog.ProveRecord(c.Size, index, v)
-		return err
-	})
-	return p.Encode(), err
-}
-
-// anyPage lets any page read what is public and changes.
-func anyPage(w http.ResponseWriter, contentType string) {
-	head := w.Header()
-	head.Set("Content-Type", contentType)
-	head.Set("Access-Control-Allow-Origin", "*")
-	head.Set("Cross-Origin-Resource-Policy", "cross-origin")
-}
-
-func (h *Hub) getProof(w http.ResponseWriter, d canon.Digest) error {
-	proof, err := h.notary.proof(d)
-	if err != nil {
-		return err
-	}
-	anyPage(w, "text/plain; charset=utf-8")
-	w.Write(proof) // fails if the client left
-	return nil
-}
-
-func (h *Hub) getLogCheckpoint(w http.ResponseWriter, r *http.Request) error {
-	c, _ := h.notary.current()
-	anyPage(w, "text/plain; charset=utf-8")
-	w.Write(c.Encode())
-	return nil
-}
-
-func (h *Hub) getLogTile(w http.ResponseWriter, r *http.Request) error {
-	// The path as it came: one that was cleaned is another one.
-	t, ok := translog.ParseTilePath(strings.TrimPrefix(r.URL.EscapedPath(), "/log/tile/"))
-	c, _ := h.notary.current()
-	if !ok || !translog.Covered(t, c.Size) {
-		return refusal(wire.CodeNotFound, "the log has no tile %s", printable(r.URL.Path, 100))
-	}
-	var data []byte
-	if err := h.store.ViewLog(func(v store.LogView) (err error) {
-		if t.L == translog.EntryLevel {
-			data, err = bundle(v, t)
-		} else {
-			data, err = tlog.ReadTileData(t, v)
-		}
-		return err
-	}); err != nil {
-		return err
-	}
-	deadlines(w, downloadTimeout, downloadTimeout)
-	immutable(w, "application/octet-stream")
-	if t.L == translog.EntryLevel {
-		return compressed(w, r, data)
-	}
-	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(data))
-	return nil
-}
-
-// bundle is the entries of a tile, each after its length.
-func bundle(v store.LogView, t tlog.Tile) (data []byte, err error) {
-	for i := range int64(t.W) {
-		entry, err := v.Entry(t.N<<translog.TileHeight + i)
-		if err != nil {
-			return nil, err
-		}
-		data = append(binary.BigEndian.AppendUint16(data, uint16(len(entry))), entry...)
-	}
-	return data, nil
-}
-
-// compressed answers with gzip to those that take it.
-func compressed(w http.ResponseWriter, r *http.Request, data []byte) error {
-	w.Header().Add("Vary", "Accept-Encoding")
-	if !strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
-		w.Write(data)
-		return nil
-	}
-	w.Header().Set("Content-Encoding", "gzip")
-	z, err := gzip.NewWriterLevel(w, gzip.BestSpeed) // anybody may ask
-	if err != nil {
-		return err
-	}
-	if _, err := z.Write(data); err != nil {
-		return nil // the client left
-	}
-	z.Close()
-	return nil
 }
