@@ -35,7 +35,7 @@ export async function logTrust(tag: LogTag): Promise<LogTrust> {
   const keys = new Set(texts.map((t) => t.slice(t.indexOf("+") + 12))); // the two characters before hold the algorithm
   const { quorum } = tag;
   if (log === undefined || names.size < texts.length || keys.size < texts.length || !(quorum >= 0 && quorum <= witnesses.length)) {
-    throw new Error("The keys of the log and its witnesses do not fit together.");
+    throw new Error("The keys of the log do not fit together.");
   }
   return { log, witnesses, quorum };
 }
@@ -65,7 +65,7 @@ interface Line {
 
 /** Throws the Failure of the first check that fails. now is in milliseconds since 1970. */
 export async function checkProof(trust: LogTrust, statement: Bytes, signature: Bytes, proof: Bytes, now: number): Promise<void> {
-  if (proof.length > maxProof) throw new Failure("too_large", "a log proof that is larger than its cap");
+  if (proof.length > maxProof) throw new Failure("too_large", "log proof");
   const [, index = "", path = "", body = "", origin, size = "", root = "", signatures = ""] = form.exec(toLatin1(proof)) ?? [];
   const hashes = concat(...path.split("\n").slice(0, -1).map(canonical));
   const rootHash = hex(canonical(root));
@@ -73,16 +73,16 @@ export async function checkProof(trust: LogTrust, statement: Bytes, signature: B
   if (origin === undefined || !Number.isSafeInteger(+index) || !Number.isSafeInteger(+size)) throw malformed();
 
   if (origin !== trust.log.name || (await count(trust.log, lines, body, "log_signature")) === 0) {
-    throw new Failure("log_signature", "the checkpoint is not signed by the log's key");
+    throw new Failure("log_signature", "not signed by the log");
   }
   const entry = concat(Uint8Array.of(statement.length >> 8, statement.length), statement, signature);
   if (!(+index < +size) || !(await isLeaf(rootHash, +size, +index, entry, hashes))) {
-    throw new Failure("log_inclusion", "the log does not have the statement where the proof says");
+    throw new Failure("log_inclusion", "not in the log");
   }
   const latest = BigInt(Math.floor(now / 1000)) + maxAhead;
   let cosigned = 0;
   for (const w of trust.witnesses) if ((await count(w, lines, body, "log_witness", latest)) > 0) cosigned++;
-  if (cosigned < trust.quorum) throw new Failure("log_witness", `cosigned by ${cosigned} witnesses, ${trust.quorum} are needed`);
+  if (cosigned < trust.quorum) throw new Failure("log_witness", `cosigned by ${cosigned} of ${trust.quorum}`);
 }
 
 /** How many lines of that key count. All that have its name and id must verify. */
@@ -91,11 +91,11 @@ async function count(k: VKey, lines: readonly Line[], body: string, check: Check
   for (const { name, id, signature } of lines) {
     if (name !== k.name || !equal(id, k.id)) continue;
     const time = latest === undefined ? 0 : 8; // bytes before the signature
-    if (signature.length !== time + 64) throw new Failure(check, "a signature of another length");
-    const at = time === 0 ? 0n : new DataView(signature.buffer).getBigUint64(0);
-    const signed = fromLatin1(time === 0 ? body : `cosignature/v1\ntime ${at}\n${body}`);
-    if (at >> 63n !== 0n || !(await crypto.subtle.verify("Ed25519", k.key, signature.slice(time), signed))) {
-      throw new Failure(check, `a signature of ${name} does not verify`);
+    const sized = signature.length === time + 64;
+    const at = sized && time > 0 ? new DataView(signature.buffer).getBigUint64(0) : 0n;
+    const signed = fromLatin1(time > 0 ? `cosignature/v1\ntime ${at}\n${body}` : body);
+    if (!sized || at >> 63n || !(await crypto.subtle.verify("Ed25519", k.key, signature.slice(time), signed))) {
+      throw new Failure(check, `bad signature of ${name}`);
     }
     if (latest === undefined || at <= latest) n++;
   }
@@ -116,5 +116,5 @@ function canonical(base64: string): Bytes {
 }
 
 function malformed(): Failure {
-  return new Failure("log_proof", "the proof is not in its one form");
+  return new Failure("log_proof", "malformed");
 }
