@@ -128,12 +128,15 @@ func printLog(w io.Writer, r *monitor.Report) {
 		kinds = append(kinds, fmt.Sprintf("%d of type %s", n, kind))
 	}
 	slices.Sort(kinds)
+	if len(kinds) == 0 {
+		kinds = []string{"none"}
+	}
 	before := "nothing was remembered"
 	if r.Remembered != nil {
 		before = fmt.Sprintf("it goes on from the %d entries seen before", *r.Remembered)
 	}
 	fields(w, "log", r.Origin, "size", fmt.Sprintf("%d entries", r.Size), "root", r.Root, "entries", strings.Join(kinds, ", "),
-		"checked", fmt.Sprintf("every entry and all %d tiles", r.Tiles), "history", before, "witnesses", witnessed(r))
+		"checked", fmt.Sprintf("every entry, and %d tiles", r.Tiles), "history", before, "witnesses", witnessed(r))
 }
 
 func witnessed(r *monitor.Report) string {
