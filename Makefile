@@ -51,6 +51,7 @@ check: $(STAMP)
 # Generated files: the browser bundle, the payloads' modules, the vectors.
 generate: web payloads
 	$(GO) test ./release -run 'TestVectors|TestInputVectors' -update >/dev/null
+	$(GO) test ./internal/translog -run TestVectors -update >/dev/null
 	$(GO) test ./internal/sandbox -run TestSegmentVectors -update >/dev/null
 
 web: $(STAMP)

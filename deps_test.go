@@ -21,11 +21,11 @@ var layers = []struct {
 	packages []string
 }{
 	{"encodings and formats know nothing of what they are for", true,
-		[]string{"internal/canon", "internal/wasm", "internal/abi", "internal/wire", "internal/interval", "keys", "payloads", "webworker"}},
+		[]string{"internal/canon", "internal/wasm", "internal/abi", "internal/wire", "internal/interval", "internal/translog", "keys", "payloads", "webworker"}},
 	{"statements and metering are usable without a hub", true,
 		[]string{"policy", "release", "meter"}},
 	{"running and deciding know nothing of each other, of disks or sockets", false,
-		[]string{"internal/sandbox", "internal/job", "internal/client"}},
+		[]string{"internal/sandbox", "internal/job", "internal/client", "internal/witness", "internal/monitor"}},
 	{"the store keeps facts and decides nothing", false,
 		[]string{"internal/store"}},
 	{"adapters join the parts to sockets", false,

@@ -17,7 +17,7 @@ process.chdir(dirname(fileURLToPath(import.meta.url)));
 
 // The aim is 20 KiB. What it takes to go on with other people's work, and to
 // check inputs, is above it.
-const maxGzipped = 26 * 1024;
+const maxGzipped = 28 * 1024;
 
 /** Bundles one entry file to text; texts replaces the imports named "embed:NAME". */
 async function bundle(entry, texts, options = {}) {

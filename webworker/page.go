@@ -31,6 +31,8 @@ type PageData struct {
 	Title       string // of this hub; "" for none
 	Origin      string // where visitors reach the hub, for the embedding example; "" for an example name
 	Researchers []Researcher
+	Log         string   // key of the hub's transparency log; "" for none
+	Witnesses   []string // keys of those that it asks to cosign the log
 }
 
 // Page writes the hub's page.

@@ -45,13 +45,13 @@ countersigned results. It holds no key that could make a volunteer run anything.
 
 Run:      serve, integrity
 Operate:  token, kill, resume, status
-Look:     check
+Look:     check, log-key
 
 Exit codes: 0 done; 1 not done.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(serveCommand(), integrityCommand(), tokenCommand(), killCommand(), resumeCommand(), statusCommand(), checkCommand())
+	root.AddCommand(serveCommand(), integrityCommand(), tokenCommand(), killCommand(), resumeCommand(), statusCommand(), checkCommand(), logKeyCommand())
 	return root
 }
 

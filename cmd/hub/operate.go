@@ -26,6 +26,7 @@ import (
 func integrityCommand() *cobra.Command {
 	var tag bool
 	var origin, policyFile string
+	var log tagLog
 	c := &cobra.Command{
 		Use:   "integrity",
 		Short: "Print the integrity hash of the loader, or the tag that embeds it",
@@ -40,6 +41,7 @@ itself, so no hub can change either.`,
 	c.Flags().BoolVar(&tag, "tag", false, "print the whole script tag")
 	c.Flags().StringVar(&origin, "origin", "https://hub.example", "`URL` of the hub, in the tag")
 	c.Flags().StringVar(&policyFile, "policy", "", "policy `file` whose researchers' keys go into the tag")
+	log.add(c.Flags())
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if !tag {
 			fmt.Fprintln(c.OutOrStdout(), webworker.Integrity())
@@ -52,8 +54,12 @@ itself, so no hub can change either.`,
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(c.OutOrStdout(), "<script src=\"%s/countersign.js\"\n  integrity=\"%s\"\n  crossorigin=\"anonymous\" data-countersign\n  data-keys=\"%s\"></script>\n",
-			html.EscapeString(origin), webworker.Integrity(), keys)
+		attributes, err := log.attributes()
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(c.OutOrStdout(), "<script src=\"%s/countersign.js\"\n  integrity=\"%s\"\n  crossorigin=\"anonymous\" data-countersign\n  data-keys=\"%s\"%s></script>\n",
+			html.EscapeString(origin), webworker.Integrity(), keys, attributes)
 		return nil
 	}
 	return c
@@ -287,8 +293,8 @@ func printReport(w io.Writer, r *hub.Report) error {
 	if r.More > 0 {
 		fmt.Fprintf(w, "... and %d more\n", r.More)
 	}
-	_, err := fmt.Fprintf(w, "%d releases, %d orders, %d stops, %d kills, %d blobs, %d checkpoints, %d votes, %d verdicts (%d undecided)\n",
-		r.Releases, r.Orders, r.Stops, r.Kills, r.Blobs, r.Lanes, r.Votes, r.Verdicts, r.Undecided)
+	_, err := fmt.Fprintf(w, "%d releases, %d orders, %d stops, %d kills, %d log entries, %d blobs, %d checkpoints, %d votes, %d verdicts (%d undecided)\n",
+		r.Releases, r.Orders, r.Stops, r.Kills, r.Leaves, r.Blobs, r.Lanes, r.Votes, r.Verdicts, r.Undecided)
 	if len(r.Problems) == 0 && err == nil {
 		_, err = fmt.Fprintln(w, "sound")
 	}

@@ -30,6 +30,7 @@ type serveFlags struct {
 	checkpointBytes              int64
 	oneNetwork                   bool
 	logFormat, logLevel          string
+	log                          logFlags
 }
 
 func serveCommand() *cobra.Command {
@@ -60,6 +61,7 @@ flag goes before the environment, and the environment before the file.`,
 	flags.IntVar(&f.maxNetwork, "max-per-network", 0, "most worker connections of one network prefix (0: 1024)")
 	flags.Int64Var(&f.checkpointBytes, "checkpoint-bytes", 0, "most `bytes` of checkpoints that are kept (0: 4 GiB)")
 	flags.BoolVar(&f.oneNetwork, "unsafe-one-network", false, "count every worker key as independent, even on one machine: for demonstrations and tests")
+	f.log.add(flags)
 	flags.StringVar(&f.logFormat, "log-format", "text", "text or json")
 	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	c.RunE = func(c *cobra.Command, _ []string) error {
@@ -99,6 +101,7 @@ func (f *serveFlags) options(stderr io.Writer) (opt hub.Options, err error) {
 	}
 	opt = hub.Options{Data: f.data, Title: f.title, Origin: f.origin, AllowOrigins: f.allowOrigins,
 		MaxConnections: f.maxConnections, MaxPerNetwork: f.maxNetwork, CheckpointBytes: f.checkpointBytes, UnsafeOneNetwork: f.oneNetwork}
+	f.log.set(&opt)
 	if opt.Policy, err = readCapped(f.policy, maxPolicy); err != nil {
 		return opt, fmt.Errorf("reading the policy: %w", err)
 	}
@@ -184,6 +187,7 @@ func (f *serveFlags) listener() (net.Listener, string, error) {
 func (f *serveFlags) greet(w io.Writer, h *hub.Hub, address string) {
 	p := h.Policy()
 	fmt.Fprintf(w, "hub key    %s\n", h.Key())
+	f.log.greet(w, h)
 	fmt.Fprintf(w, "policy     version %d, until %s\n", p.Version, p.Expires)
 	for _, r := range p.Researchers {
 		fmt.Fprintf(w, "researcher %s signs %s with %s\n", r.Name, r.Prefix, r.Key)

@@ -57,6 +57,7 @@ func newRoot() *cobra.Command {
 
 Offline:   new, key, build, release, order, policy, verify, inspect
 At a hub:  publish, submit, status, results, stop
+The log:   log, witness
 
 Secret keys never leave this machine; a hub gets statements and signatures only.
 Passwords are asked for on the terminal, or taken from --password-file, or from
@@ -66,7 +67,7 @@ Exit codes: 0 done; 1 not done; 3 something did not verify or was refused.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newCommand(), keyCommand(), buildCommand(), releaseCommand(), orderCommand(), policyCommand(),
-		verifyCommand(), inspectCommand(), publishCommand(), submitCommand(), statusCommand(), resultsCommand(), stopCommand())
+	root.AddCommand(newCommand(), keyCommand(), buildCommand(), releaseCommand(), orderCommand(), policyCommand(), verifyCommand(), inspectCommand(),
+		publishCommand(), submitCommand(), statusCommand(), resultsCommand(), stopCommand(), logCommand(), witnessCommand())
 	return root
 }

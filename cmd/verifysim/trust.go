@@ -22,18 +22,23 @@ const (
 type trustFlags struct {
 	keys   []string
 	policy string
+	log    logFlags
 }
 
 func addTrustFlags(c *cobra.Command) *trustFlags {
 	f := &trustFlags{}
 	c.Flags().StringArrayVar(&f.keys, "keys", nil, "a researcher's public `key` (or .pub file) to trust; may be given several times")
 	c.Flags().StringVar(&f.policy, "policy", "", "a policy `file` whose researchers to trust, within their prefixes and ceilings")
+	f.log.add(c.Flags())
 	c.MarkFlagsOneRequired("keys", "policy")
 	c.MarkFlagsMutuallyExclusive("keys", "policy")
 	return f
 }
 
 func (f *trustFlags) load(c *cobra.Command) (t volunteer.Trust, err error) {
+	if t.Log, err = f.log.load(); err != nil {
+		return t, err
+	}
 	for _, k := range f.keys {
 		key, err := parseKey(c, k)
 		if err != nil {

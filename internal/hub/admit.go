@@ -166,6 +166,9 @@ func (h *Hub) keepRelease(rel *release.Release, s signed, source, module []byte)
 	if fresh, err = h.store.PutStatement(store.Release, st); err != nil {
 		return false, err
 	}
+	if err := h.notary.admitted(st.Digest); err != nil {
+		return false, err
+	}
 	h.catalog.addRelease(&releaseEntry{rel, st.Digest, uint64(len(h.catalog.allReleases())) + 1}, s)
 	return fresh, nil
 }

@@ -55,9 +55,13 @@ func (h *Hub) getModule(w http.ResponseWriter, r *http.Request) error {
 
 func (h *Hub) getStatement(w http.ResponseWriter, r *http.Request) error {
 	name, signature := strings.CutSuffix(r.PathValue("name"), ".minisig")
+	name, proof := strings.CutSuffix(name, ".tlog-proof")
 	d, err := canon.ParseDigest(name)
-	if err != nil {
+	if err != nil || (proof && signature) {
 		return refusal(wire.CodeNotFound, "there is nothing at %s: want 64 lower-case hex digits", printable(r.URL.Path, 100))
+	}
+	if proof {
+		return h.getProof(w, d)
 	}
 	s, ok := h.catalog.statement(d)
 	if !ok {

@@ -15,6 +15,7 @@ type Report struct {
 	Orders    int      `json:"orders"`
 	Stops     int      `json:"stops"`
 	Kills     int      `json:"kills"`
+	Leaves    int      `json:"leaves"` // of the transparency log
 	Blobs     int      `json:"blobs"`
 	Lanes     int      `json:"checkpoints"` // lanes that have one
 	Votes     int      `json:"votes"`
@@ -27,7 +28,8 @@ type Report struct {
 const maxProblems = 100
 
 // Check makes sure that a data directory is sound, without a hub: that every
-// blob and statement is what its digest says, every vote is signed by its
+// blob and statement is what its digest says, the log has each statement and
+// goes on from what was published, every vote is signed by its
 // worker and on a task that exists, and every verdict stands on enough votes,
 // of as many networks unless oneNetwork counts workers instead. An error means
 // that it could not look.
@@ -38,7 +40,7 @@ func Check(dir string, oneNetwork bool) (*Report, error) {
 	}
 	defer s.Close()
 	c := &checker{store: s, oneNetwork: oneNetwork, report: &Report{Problems: []string{}}, releases: map[canon.Digest]*release.Release{}, orders: map[canon.Digest]*release.Order{}}
-	for _, step := range []func() error{c.blobs, c.releasesOf, c.ordersOf, c.rest, c.checkpoints, c.votes, c.verdicts} {
+	for _, step := range []func() error{c.blobs, c.releasesOf, c.ordersOf, c.rest, c.log, c.checkpoints, c.votes, c.verdicts} {
 		if err := step(); err != nil {
 			return c.report, fmt.Errorf("checking %s: %w", dir, err)
 		}

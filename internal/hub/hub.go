@@ -26,6 +26,7 @@ import (
 	"github.com/countersign/countersign/internal/job"
 	"github.com/countersign/countersign/internal/sandbox"
 	"github.com/countersign/countersign/internal/store"
+	"github.com/countersign/countersign/internal/translog"
 	"github.com/countersign/countersign/internal/wire"
 	"github.com/countersign/countersign/policy"
 )
@@ -57,7 +58,15 @@ type Options struct {
 	// UnsafeOneNetwork lets one machine make verdicts alone: job.Config.
 	UnsafeOneNetwork bool
 
-	pingEvery time.Duration // of tests that do not want to wait
+	// LogOrigin names the transparency log when its key is made; "": a name that
+	// follows from the key.
+	LogOrigin string
+	// Witnesses, each URL,VKEY, are asked to cosign the log's checkpoints.
+	Witnesses []string
+	// WitnessQuorum is how many of them a checkpoint waits for; 0: more than half.
+	WitnessQuorum int
+
+	pingEvery, witnessWait time.Duration // of tests that do not want to wait
 }
 
 const (
@@ -82,6 +91,7 @@ type Hub struct {
 	modules *moduleCache
 	limits  *limits
 	metrics *metrics
+	notary  *notary
 	handler http.Handler
 	admits  chan struct{} // as many as admissions may go on
 	stored  atomic.Uint64 // votes on disk
@@ -125,6 +135,9 @@ func New(ctx context.Context, opt Options) (*Hub, error) {
 	if h.opt.pingEvery == 0 {
 		h.opt.pingEvery = pingEvery
 	}
+	if h.opt.witnessWait == 0 {
+		h.opt.witnessWait = witnessWait
+	}
 	h.ctx, h.stop = context.WithCancel(context.WithoutCancel(ctx))
 	if err := h.open(ctx); err != nil {
 		return nil, errors.Join(err, h.Close())
@@ -161,6 +174,9 @@ func (h *Hub) open(ctx context.Context) (err error) {
 		return fmt.Errorf("loading %s: %w", h.opt.Data, err)
 	}
 	h.metrics = newMetrics(h)
+	if h.notary, err = newNotary(h.ctx, h); err != nil {
+		return fmt.Errorf("starting the transparency log: %w", err)
+	}
 	h.mu.Lock()
 	h.perform(h.machine.Settle(h.now()))
 	h.mu.Unlock()
@@ -175,6 +191,9 @@ func newLeaseID() (id wire.LeaseID) {
 
 // Key is the hub's public key.
 func (h *Hub) Key() wire.Key { return h.id }
+
+// LogKey is the public key of the hub's transparency log.
+func (h *Hub) LogKey() translog.VKey { return h.notary.key.VKey }
 
 // Policy is what the hub admits by.
 func (h *Hub) Policy() *policy.Policy { return h.policy }
@@ -195,6 +214,9 @@ func (h *Hub) Close() error {
 	h.stop()
 	h.serving.Wait()
 	h.running.Wait()
+	if h.notary != nil {
+		h.notary.close()
+	}
 	var err error
 	if h.store != nil {
 		err = h.store.Close()

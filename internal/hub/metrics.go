@@ -70,6 +70,14 @@ func newMetrics(h *Hub) *metrics {
 		return float64(h.visits.seconds())
 	})
 	gauge("verdicts_pending", "Verdicts on their way to the disk.", func() float64 { return float64(h.pending.Load()) })
+	gauge("log_size", "Entries under the published checkpoint of the transparency log.", func() float64 {
+		c, _ := h.notary.current()
+		return float64(c.Size)
+	})
+	gauge("log_cosignatures", "Witnesses that cosigned that checkpoint.", func() float64 {
+		c, _ := h.notary.current()
+		return float64(len(c.Signatures) - 1)
+	})
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

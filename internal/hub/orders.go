@@ -104,6 +104,9 @@ func (h *Hub) keepOrder(o *orderEntry, s signed) (fresh bool, err error) {
 	if fresh, err = h.store.PutStatement(store.Order, st); err != nil {
 		return false, err
 	}
+	if err := h.notary.admitted(o.digest); err != nil {
+		return false, err
+	}
 	o.seq = uint64(len(h.catalog.allOrders())) + 1
 	if !h.catalog.addOrder(o, s) {
 		closeInput(o) // the same order came twice at once

@@ -29,6 +29,8 @@ func (h *Hub) routes() http.Handler {
 	handle("GET /m/{digest}", h.getModule)
 	handle("GET /c/{digest}", h.getCheckpoint)
 	handle("GET /s/{name}", h.getStatement)
+	handle("GET /log/checkpoint", h.getLogCheckpoint)
+	handle("GET /log/tile/{path...}", h.getLogTile)
 	handle("POST /v1/releases", h.postRelease)
 	handle("POST /v1/orders", h.postOrder)
 	handle("POST /v1/stops", h.postStop)
@@ -51,7 +53,10 @@ func (h *Hub) routes() http.Handler {
 }
 
 func (h *Hub) pageData() webworker.PageData {
-	data := webworker.PageData{Title: h.opt.Title, Origin: h.opt.Origin}
+	data := webworker.PageData{Title: h.opt.Title, Origin: h.opt.Origin, Log: h.notary.key.VKey.String()}
+	for _, k := range h.notary.keys {
+		data.Witnesses = append(data.Witnesses, k.String())
+	}
 	for _, r := range h.policy.Researchers {
 		data.Researchers = append(data.Researchers, webworker.Researcher{Name: r.Name, Key: r.Key.String(), Prefix: r.Prefix})
 	}

@@ -35,6 +35,10 @@ func (h *Hub) postStop(w http.ResponseWriter, r *http.Request) error {
 	h.work(func(m *job.Machine) []job.Action {
 		return m.Stop(h.now(), wire.Scope(stop.Target), stop.TargetSHA256, stop.Reason)
 	})
+	if err := h.notary.advance(); err != nil { // after the stop, which waits for nothing
+		h.fail(err)
+		return err
+	}
 	h.log.Info("stopped by a statement", "target", stop.Target, "digest", stop.TargetSHA256, "researcher", who.Name, "reason", stop.Reason)
 	h.metrics.admitted.WithLabelValues("stop").Inc()
 	return answer(w, created(fresh), wire.StopAdmitted{Stop: st.Digest})

@@ -9,6 +9,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"github.com/countersign/countersign/internal/canon"
+	"github.com/countersign/countersign/internal/translog"
 	"github.com/countersign/countersign/internal/wire"
 )
 
@@ -44,10 +45,15 @@ type Statement struct {
 	Input     canon.Digest // blob of an order's input file; zero: none
 }
 
-// PutStatement makes an admitted statement durable. It reports whether it is
-// new; one that was there stays as it was.
+// PutStatement makes an admitted statement durable, and a leaf of the log in
+// the same transaction. It reports whether it is new; one that was there stays
+// as it was. A statement that is too long for the log is refused.
 func (s *Store) PutStatement(kind Kind, st Statement) (fresh bool, err error) {
 	st.Digest = canon.Sum(st.Bytes)
+	kind.number() // one that is not in the log must not begin a transaction
+	if _, err := translog.Entry(st.Bytes, st.Signature); err != nil {
+		return false, err
+	}
 	err = s.group.wait(write{size: len(st.Bytes), apply: func(tx *bolt.Tx) error {
 		b := tx.Bucket(kind.bucket())
 		if fresh = b.Get(st.Digest[:]) == nil; !fresh {
@@ -63,7 +69,11 @@ func (s *Store) PutStatement(kind Kind, st Statement) (fresh bool, err error) {
 				return err
 			}
 		}
-		return b.Put(st.Digest[:], encodeStatement(st))
+		if err := b.Put(st.Digest[:], encodeStatement(st)); err != nil {
+			return err
+		}
+		afterStatement()
+		return appendLeaf(tx, kind, st)
 	}})
 	return fresh, err
 }

@@ -104,6 +104,9 @@ func (s *Store) open(o Options) (err error) {
 		s.files = &files{dir: filepath.Join(s.dir, fileDir)}
 		return nil
 	}
+	if err := s.openLog(); err != nil {
+		return fmt.Errorf("appending to the transparency log: %w", err)
+	}
 	if s.files, err = s.openFiles(o.CheckpointBytes); err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/countersign/countersign/internal/canon"
@@ -24,6 +25,9 @@ type source struct {
 	kept  map[canon.Digest]*list.Element
 	used  *list.List // of kept, the one used last first
 	size  int
+
+	provedMu sync.Mutex
+	proved   map[canon.Digest]bool // entries of the log
 }
 
 // signed is a statement with its signature, neither of them verified.
@@ -42,7 +46,7 @@ const (
 )
 
 func newSource(hub *client.Client, trust *Trust) *source {
-	s := &source{hub: hub, trust: trust, turn: make(chan struct{}, 1), kept: map[canon.Digest]*list.Element{}, used: list.New()}
+	s := &source{hub: hub, trust: trust, turn: make(chan struct{}, 1), kept: map[canon.Digest]*list.Element{}, used: list.New(), proved: map[canon.Digest]bool{}}
 	s.turn <- struct{}{}
 	return s
 }
@@ -69,6 +73,9 @@ func (s *source) release(ctx context.Context, digest canon.Digest, now time.Time
 		return nil, fmt.Errorf("release %s: %w", digest.Short(), err)
 	}
 	r, err := s.trust.openRelease(st, now)
+	if err == nil {
+		err = s.logged(ctx, digest, st, now)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("release %s: %w", digest.Short(), err)
 	}

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/countersign/countersign/internal/canon"
+	"github.com/countersign/countersign/internal/translog"
 	"github.com/countersign/countersign/keys"
 	"github.com/countersign/countersign/policy"
 	"github.com/countersign/countersign/release"
@@ -14,6 +15,8 @@ import (
 type Trust struct {
 	Keys   []keys.PublicKey
 	Policy *policy.Policy // nil: Keys alone
+	// Log, if any, is the transparency log that must have every release.
+	Log *translog.Verifier
 }
 
 // openRelease verifies a release.

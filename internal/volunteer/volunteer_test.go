@@ -11,6 +11,7 @@ import (
 
 	"github.com/countersign/countersign/internal/canon"
 	"github.com/countersign/countersign/internal/sandbox"
+	"github.com/countersign/countersign/internal/translog"
 	"github.com/countersign/countersign/internal/wire"
 	"github.com/countersign/countersign/keys"
 	"github.com/countersign/countersign/payloads"
@@ -132,11 +133,22 @@ func TestRefusals(t *testing.T) {
 			s.publishAll(t)
 			l.Order, l.Task, l.Input = s.orderID, 3, []byte("30 41\n")
 		}},
-		"input that is not in the file": {"input", func(_ *testing.T, _ *scene, l *wire.Lease) { l.Input = []byte("13\n") }},
-		"input of another task":         {"input", func(_ *testing.T, _ *scene, l *wire.Lease) { l.Task = 7 }},
-		"no proof":                      {"input", func(_ *testing.T, _ *scene, l *wire.Lease) { l.Proof = nil }},
-		"name prefix":                   {"name_prefix", func(t *testing.T, s *scene, _ *wire.Lease) { s.trustPolicy("bob/", 1<<40) }},
-		"ceiling":                       {"ceiling", func(t *testing.T, s *scene, _ *wire.Lease) { s.trustPolicy("alice/", 1<<40-1) }},
+		"input that is not in the file":      {"input", func(_ *testing.T, _ *scene, l *wire.Lease) { l.Input = []byte("13\n") }},
+		"input of another task":              {"input", func(_ *testing.T, _ *scene, l *wire.Lease) { l.Task = 7 }},
+		"no proof":                           {"input", func(_ *testing.T, _ *scene, l *wire.Lease) { l.Proof = nil }},
+		"release that the log does not have": {translog.ClassInclusion, func(t *testing.T, s *scene, l *wire.Lease) { s.logRelease(t, "another") }},
+		"release of another log":             {translog.ClassSignature, func(t *testing.T, s *scene, l *wire.Lease) { s.logRelease(t, ""); s.trustLog(t, 9, 0) }},
+		"log without witnesses":              {translog.ClassWitness, func(t *testing.T, s *scene, l *wire.Lease) { s.logRelease(t, ""); s.trustLog(t, 8, 1) }},
+		"damaged proof": {translog.ClassForm, func(t *testing.T, s *scene, l *wire.Lease) {
+			s.logRelease(t, "")
+			s.alter("/s/"+l.Release.String()+".tlog-proof", "index", "Index")
+		}},
+		"endless proof": {"too_large", func(t *testing.T, s *scene, l *wire.Lease) {
+			s.logRelease(t, "")
+			s.serve("/s/"+l.Release.String()+".tlog-proof", make([]byte, translog.MaxProof+1))
+		}},
+		"name prefix": {"name_prefix", func(t *testing.T, s *scene, _ *wire.Lease) { s.trustPolicy("bob/", 1<<40) }},
+		"ceiling":     {"ceiling", func(t *testing.T, s *scene, _ *wire.Lease) { s.trustPolicy("alice/", 1<<40-1) }},
 		"not metered": {wire.CodeModuleInvalid, func(t *testing.T, s *scene, l *wire.Lease) {
 			s.rel.ModuleSHA256, s.rel.ModuleLength = canon.Sum(payloads.FactorSource), int64(len(payloads.FactorSource))
 			s.publishAll(t)

@@ -218,6 +218,27 @@ const tamperings: Tampering[] = [
     words: /more than a statement may hold/,
     tamper: (s) => new Map([[path(s), Buffer.alloc(1 << 20, 0x20)]]),
   },
+  {
+    what: "a release that its researcher signed and the log does not have",
+    check: "log_inclusion",
+    words: /public log does not have/,
+    tamper: (s) => new Map([[`${path(s)}.minisig`, grace.sign(s, "signed once more")]]),
+  },
+  {
+    what: "a proof of another log",
+    check: "log_signature",
+    words: /not of the public log/,
+    tamper: (s) => {
+      const [root, signature] = [Buffer.alloc(32).toString("base64"), Buffer.alloc(68).toString("base64")];
+      return new Map([[`${path(s)}.tlog-proof`, Buffer.from(`c2sp.org/tlog-proof@v1\nindex 0\n\nother.example\n1\n${root}\n\n— other.example ${signature}\n`)]]);
+    },
+  },
+  {
+    what: "a proof that is none",
+    check: "log_proof",
+    words: /proof .* is damaged/,
+    tamper: (s) => new Map([[`${path(s)}.tlog-proof`, Buffer.from("trust me\n")]]),
+  },
 ];
 
 for (const { what, check, words, tamper } of tamperings) {
@@ -288,6 +309,30 @@ test("the visitor's stop ends an endless loop", async () => {
   const [silence] = await v.silences();
   console.log(`stop: ${silence!.millis.toFixed(1)} ms from order to silence`);
   assert.deepEqual([silence!.cause, silence!.seen], ["stopped", true]);
+  end(digest);
+});
+
+test("a page that asks for witnesses runs nothing while there are none", async () => {
+  const key = run(desk.dir, "hub", "log-key", "--data", "data").trim();
+  const witness = desk.signer("witness", "--key", "witness.key", "--print-key").trim();
+  const tag = run(desk.dir, "hub", "integrity", "--tag", "--origin", url, "--policy", "policy.json", "--log", key, "--witness", witness);
+  assert.match(tag, /data-log="countersign\.log\/[0-9a-f]{16}\+/);
+  const site = createServer((_, r) => {
+    r.setHeader("Content-Type", "text/html; charset=utf-8");
+    r.end(`<!doctype html><html lang="en"><title>A careful site</title><link rel="icon" href="data:,"><h1>A careful site</h1>${tag}`);
+  });
+  await new Promise<void>((resolve) => site.listen(18099, "127.0.0.1", resolve));
+  leaving.push(() => {
+    site.close();
+    site.closeAllConnections();
+  });
+  const digest = submit(publish(factor, graces(factor)));
+  const v = await visit("http://localhost:18099/");
+  await v.start.click();
+  await v.state("refused");
+  assert.equal(await v.page.locator("#countersign, [data-check]").first().getAttribute("data-check"), "log_witness");
+  assert.match((await v.status.textContent()) ?? "", /Too few witnesses/);
+  assert.equal(await v.compiled(), 0);
   end(digest);
 });
 

@@ -14,7 +14,11 @@ export type Check =
   | "module_length"
   | "module_sha256"
   | "input"
-  | "checkpoint";
+  | "checkpoint"
+  | "log_proof"
+  | "log_signature"
+  | "log_inclusion"
+  | "log_witness";
 
 /** A check that failed. Nothing ran, or runs, because of it. */
 export class Failure extends Error {
@@ -40,6 +44,10 @@ const sentences: Record<Check, string> = {
   module_length: "The program is longer or shorter than the researcher signed.",
   module_sha256: "The program is not the one that the researcher signed.",
   input: "The input is not the one that the researcher signed for this task.",
+  log_proof: "The proof that this release is in the public log is damaged.",
+  log_signature: "The proof is not of the public log that this page trusts.",
+  log_inclusion: "The public log does not have this release.",
+  log_witness: "Too few witnesses vouch for the public log.",
   checkpoint: "What another visitor did of this task is not as that visitor signed it.",
 };
 

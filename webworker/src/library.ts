@@ -6,6 +6,7 @@ import { Failure } from "./failure.ts";
 import type { PublicKey } from "./minisign.ts";
 import { type OpenOrder, openOrder } from "./order.ts";
 import { checkAge, checkExpiry, checkModule, maxSignature, maxStatement, openRelease, type Release } from "./statement.ts";
+import { checkProof, type LogTrust, maxProof } from "./tlogproof.ts";
 import { type CheckpointFile, decodeFile, maxFile } from "./wire.ts";
 
 /** A verified release and its module. */
@@ -40,6 +41,7 @@ export class Library {
     private readonly trusted: readonly PublicKey[],
     private readonly fetch: Fetch,
     private readonly now: () => number,
+    private readonly log: LogTrust | null = null,
   ) {}
 
   /** The release with this digest, verified. Throws a Failure, or another error when it cannot be had. */
@@ -71,6 +73,10 @@ export class Library {
     const [statement, signature] = await this.#statement(digest);
     const { release, signer } = await openRelease(statement, signature, this.trusted, this.now());
     await isAsked(statement, digest);
+    if (this.log !== null) {
+      const proof = await this.#get(`/s/${digest}.tlog-proof`, maxProof, tooLarge, { ...this.#init(digest), cache: "no-store" });
+      await checkProof(this.log, statement, signature, proof, this.now());
+    }
     const module = await this.#get(`/m/${release.module_sha256}`, release.module_length, tooLong, this.#init(digest));
     await checkModule(release, module);
     this.#refused.delete(digest);
@@ -157,7 +163,7 @@ async function isAsked(statement: Bytes, digest: string): Promise<void> {
 }
 
 function tooLarge(): Failure {
-  return new Failure("too_large", "a statement or signature is larger than its cap");
+  return new Failure("too_large", "a statement, signature or proof is larger than its cap");
 }
 
 function tooLong(): Failure {

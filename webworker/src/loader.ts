@@ -3,18 +3,21 @@
 // runs, before Start is pressed.
 //
 //   <script src="https://HUB/countersign.js" integrity="sha384-…" crossorigin="anonymous"
-//     data-countersign data-keys="RW… RW…" data-hub="https://HUB" data-target="#id"></script>
+//     data-countersign data-keys="RW… RW…" data-hub="https://HUB" data-target="#id"
+//     data-log="…" data-witnesses="… …" data-witness-quorum="2"></script>
 
 import { Lifecycle } from "./lifecycle.ts";
 import type { Environment, Socket } from "./link.ts";
 import { parseKeys, type PublicKey } from "./minisign.ts";
 import { Panel } from "./panel.ts";
+import type { LogTag } from "./tlogproof.ts";
 import { type View } from "./view.ts";
 import { Volunteer } from "./volunteer.ts";
 
 interface Tag {
   readonly hub: string; // origin
   readonly keys: PublicKey[];
+  readonly log: LogTag | null;
   readonly host: HTMLElement;
 }
 
@@ -40,10 +43,11 @@ const env: Environment = {
 };
 
 function main(script: HTMLScriptElement): void {
-  const { hub, keys, host } = readTag(script);
+  const { hub, keys, log, host } = readTag(script);
   const volunteer = new Volunteer({
     hub,
     keys,
+    log,
     env,
     fetch: (url, init) => fetch(url, init),
     mount: () => panel.mount,
@@ -87,7 +91,15 @@ function readTag(script: HTMLScriptElement): Tag {
   const host = target === undefined ? document.createElement("div") : document.querySelector(target);
   if (!(host instanceof HTMLElement)) throw new Error(`countersign: data-target "${target}" is not on this page`);
   if (target === undefined) script.after(host);
-  return { hub: url.origin, keys: trusted, host };
+  return { hub: url.origin, keys: trusted, log: readLog(script.dataset), host };
+}
+
+/** The log's key, its witnesses' with white space between, and how many must have cosigned: all if it does not say. */
+function readLog(data: DOMStringMap): LogTag | null {
+  const log = data["log"];
+  if (log === undefined) return null;
+  const witnesses = (data["witnesses"] ?? "").split(/\s+/).filter((w) => w !== "");
+  return { log, witnesses, quorum: Number(data["witnessQuorum"] ?? witnesses.length) };
 }
 
 const script = document.currentScript ?? document.querySelector("script[data-countersign]");

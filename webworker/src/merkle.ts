@@ -28,8 +28,8 @@ function rangeInput({ from, to, step }: RangeRule, task: number): Bytes {
   return fromLatin1(`${a} ${b < BigInt(to) ? b : to}\n`);
 }
 
-/** RFC 9162, 2.1.3.2, in numbers that may have more than 32 bits. */
-async function isLeaf(root: string, size: number, index: number, leaf: Bytes, proof: Bytes): Promise<boolean> {
+/** RFC 9162, 2.1.3.2, in numbers that may have more than 32 bits. root is hex, index below size. */
+export async function isLeaf(root: string, size: number, index: number, leaf: Bytes, proof: Bytes): Promise<boolean> {
   let hash = await digest(concat(Uint8Array.of(0), leaf));
   let at = index;
   let last = size - 1;

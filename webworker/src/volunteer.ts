@@ -9,6 +9,7 @@ import type { PublicKey } from "./minisign.ts";
 import { type Handlers, Sandbox, type Silence } from "./sandbox.ts";
 import { type Cause, type Finish, Slot } from "./slot.ts";
 import { describe, quiet, type Settings, type State, type Trouble, troubleOf, type View } from "./view.ts";
+import { type LogTag, logTrust } from "./tlogproof.ts";
 import type { FromHub, Kill, Lease } from "./wire.ts";
 
 const firstRest = 5_000; // after a lease that went wrong, in milliseconds
@@ -21,6 +22,7 @@ const maxQueue = 64;
 export interface Options {
   readonly hub: string; // origin
   readonly keys: readonly PublicKey[];
+  readonly log: LogTag | null; // the transparency log that must have what runs
   mount(): Node; // where frames are put
   readonly fetch: Fetch;
   readonly env: Environment;
@@ -131,8 +133,9 @@ export class Volunteer {
       throw new Error("This browser cannot check Ed25519 signatures. Nothing can run; a newer browser can.");
     });
     const { hub, keys, fetch, env } = this.options;
+    const log = this.options.log === null ? null : await logTrust(this.options.log);
     this.#slotDeps = {
-      library: new Library(hub, keys, fetch, () => Date.now()),
+      library: new Library(hub, keys, fetch, () => Date.now(), log),
       identity,
       trail: {
         identity,

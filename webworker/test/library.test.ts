@@ -6,6 +6,8 @@ import { release, type Signer as S, sha256, Signer } from "../../test/e2e/sign.t
 import { Failure } from "../src/failure.ts";
 import { type Fetch, Library } from "../src/library.ts";
 import { parseKeys } from "../src/minisign.ts";
+import { logTrust } from "../src/tlogproof.ts";
+import { text, vectors } from "./vectors.ts";
 
 const signer = new Signer();
 const module = Buffer.from("0123456789abcdef");
@@ -147,6 +149,23 @@ test("what was refused is asked for anew, past the browser's cache", async () =>
   files.bodies.set(`/m/${sha256(module)}`, good);
   await library.open(digest);
   assert.deepEqual(files.asked.map(([, init]) => init.cache), ["default", "default", "default", "reload", "reload", "reload"]);
+});
+
+test("with a log, nothing is taken that the log does not have", async () => {
+  const [good] = vectors("log").filter((v) => v["name"] === "ok unwitnessed");
+  const log = await logTrust({ log: text(good!, "log"), witnesses: [], quorum: 0 });
+  const files = new Files();
+  const digest = files.publish(release(module));
+  const library = new Library("http://hub", parseKeys(signer.text), files.fetch, () => Date.now(), log);
+  await assert.rejects(library.open(digest), (e: Error) => !(e instanceof Failure) && /404/.test(e.message));
+  files.bodies.set(`/s/${digest}.tlog-proof`, Buffer.from(text(good!, "proof"), "base64"));
+  assert.equal(await checkOf(library.open(digest)), "log_inclusion");
+  files.bodies.set(`/s/${digest}.tlog-proof`, Buffer.from("no proof"));
+  assert.equal(await checkOf(library.open(digest)), "log_proof");
+  files.bodies.set(`/s/${digest}.tlog-proof`, endless);
+  assert.equal(await checkOf(library.open(digest)), "too_large");
+  assert.ok(!files.asked.some(([path]) => path.startsWith("/m/")), "no module is asked for");
+  assert.ok(files.asked.every(([path, init]) => !path.endsWith(".tlog-proof") || init.cache === "no-store"));
 });
 
 test("a hub that does not have it is a trouble, not a refusal", async () => {
