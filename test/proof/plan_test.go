@@ -29,6 +29,7 @@ type outcome struct {
 	Detail string // the engine's own words
 	Fuel   int64  // that the instance has used so far
 	Hash   string // of a memory
+	Spent  bool   // the step ended with countersign_stack below zero
 }
 
 func (v value) halves() (lo, hi uint64) { return number(v.Lo), number(v.Hi) }

@@ -112,7 +112,7 @@ class Run {
 
   step(s) {
     this.refuel = BigInt(s.Refuel);
-    const o = { Values: null, Trap: '', Detail: '', Fuel: 0, Hash: '' };
+    const o = { Values: null, Trap: '', Detail: '', Fuel: 0, Hash: '', Spent: false };
     try {
       if (s.Op === 'module') this.instantiate(s);
       if (s.Op === 'call') o.Values = call(this.instances.get(s.ID).exports[s.Field], s.Args ?? [], s.Types ?? []);
@@ -121,7 +121,11 @@ class Run {
     } catch (error) {
       o.Trap = kind(error);
       o.Detail = String(error);
-      for (const i of this.instances.values()) if (i.stack !== undefined) i.exports.countersign_stack.value = i.stack;
+      for (const i of this.instances.values()) {
+        if (i.stack === undefined) continue;
+        o.Spent ||= i.exports.countersign_stack.value < 0;
+        i.exports.countersign_stack.value = i.stack;
+      }
     }
     const i = this.instances.get(s.ID);
     if (i?.exports.countersign_fuel) o.Fuel = Number(i.granted - i.exports.countersign_fuel.value);

@@ -80,7 +80,7 @@ func (w *wazeroRun) step(s step) (outcome, error) {
 		return o, errors.New("no such step")
 	}
 	if err != nil {
-		o.Trap, o.Detail = wazeroTrap(err), err.Error()
+		o.Trap, o.Detail, o.Spent = wazeroTrap(err), err.Error(), w.spent()
 		w.unwind()
 	}
 	o.Fuel = w.fuel(s.ID)
@@ -122,6 +122,16 @@ func (w *wazeroRun) call(s step) ([]value, error) {
 		results = results[words(t):]
 	}
 	return values, nil
+}
+
+// spent tells whether a trap was the end of a module's own count of its stack.
+func (w *wazeroRun) spent() bool {
+	for m := range w.stack {
+		if int32(m.ExportedGlobal(abi.StackGlobal).Get()) < 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // unwind does what a host that goes on after a trap has to do: the functions
