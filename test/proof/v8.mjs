@@ -106,13 +106,15 @@ const kind = (error) => (error instanceof WebAssembly.RuntimeError || error inst
 class Run {
   constructor(spectest) {
     this.instances = new Map();
-    this.registered = {};
+    const log = (kind, n) => this.log.push(`${kind} 0x${n.toString(16)}`);
+    this.registered = { 'fuzzing-support': { 'log-i32': (n) => log('i32', n >>> 0), 'log-i64': (n) => log('i64', BigInt.asUintN(64, n)) } };
     if (spectest) this.registered.spectest = new WebAssembly.Instance(new WebAssembly.Module(readFileSync(spectest))).exports;
   }
 
   step(s) {
     this.refuel = BigInt(s.Refuel);
-    const o = { Values: null, Trap: '', Detail: '', Fuel: 0, Hash: '', Spent: false };
+    this.log = [];
+    const o = { Values: null, Trap: '', Detail: '', Fuel: 0, Hash: '', Spent: false, Log: this.log };
     try {
       if (s.Op === 'module') this.instantiate(s);
       if (s.Op === 'call') o.Values = call(this.instances.get(s.ID).exports[s.Field], s.Args ?? [], s.Types ?? []);
