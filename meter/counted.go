@@ -48,11 +48,28 @@ const (
 	differs
 )
 
-// reader reads a loop's body.
+// loopReader reads the bodies of loops, one after the other.
 type loopReader struct {
 	stack []symbol
-	sets  map[uint32]symbol
+	sets  []setLocal // by index of the local
+	loop  uint32     // how many have been read, this one included
 }
+
+// setLocal is what a local has been set to in a loop.
+type setLocal struct {
+	symbol
+	loop uint32
+}
+
+func (r *loopReader) begin(locals uint32) {
+	r.loop++
+	r.stack = r.stack[:0]
+	if n := int(locals) - len(r.sets); n > 0 {
+		r.sets = append(r.sets, make([]setLocal, n)...)
+	}
+}
+
+func (r *loopReader) set(i uint32, s symbol) { r.sets[i] = setLocal{s, r.loop} }
 
 func (r *loopReader) pop() symbol {
 	if len(r.stack) == 0 {
@@ -66,16 +83,16 @@ func (r *loopReader) pop() symbol {
 func (r *loopReader) push(s symbol) { r.stack = append(r.stack, s) }
 
 func (r *loopReader) local(i uint32) symbol {
-	if s, ok := r.sets[i]; ok {
-		return s
+	if s := &r.sets[i]; s.loop == r.loop {
+		return s.symbol
 	}
 	return symbol{kind: moved, local: i}
 }
 
 // count reads the body of a loop, of which the instruction has just been read,
 // and tells whether the loop is counted.
-func count(in wasm.Instrs, data []byte) (c counted, ok bool) {
-	r := loopReader{sets: map[uint32]symbol{}}
+func (r *loopReader) count(in wasm.Instrs, data []byte, locals uint32) (c counted, ok bool) {
+	r.begin(locals)
 	v := wasm.Instr{}
 	for size := 0; in.Next(&v) && size < maxCounted; size++ {
 		if v.Op == wasm.OpBrIf {
@@ -104,10 +121,10 @@ func (r *loopReader) step(v *wasm.Instr, data []byte) bool {
 	case wasm.OpLocalGet:
 		r.push(r.local(v.A))
 	case wasm.OpLocalSet:
-		r.sets[v.A] = r.pop()
+		r.set(v.A, r.pop())
 	case wasm.OpLocalTee:
 		s := r.pop()
-		r.sets[v.A] = s
+		r.set(v.A, s)
 		r.push(s)
 	case wasm.OpI32Const, wasm.OpI64Const:
 		r.push(symbol{kind: fixed, off: wasm.Signed(data[v.Start+1 : v.End])})

@@ -84,11 +84,14 @@ type plan struct {
 	segs    []wasm.Segment
 	spare   int // instructions of the source that may still be written again, in all functions
 	inner   int // the frame of the inner loop that stands open, or -1
+	locals  uint32
+	reader  loopReader
 }
 
 // function plans defined function i, in the order of its code.
 func (p *plan) function(m *wasm.Module, i int, facts *facts) error {
-	*p = plan{edits: p.edits[:0], frames: p.frames[:0], labels: p.labels[:0], counts: p.counts[:0], refunds: p.refunds[:0], unrolls: p.unrolls[:0], inner: -1, spare: p.spare, segs: m.Segs}
+	*p = plan{edits: p.edits[:0], frames: p.frames[:0], labels: p.labels[:0], counts: p.counts[:0], refunds: p.refunds[:0], unrolls: p.unrolls[:0], inner: -1, spare: p.spare, segs: m.Segs,
+		locals: m.NumLocals(i), reader: p.reader}
 	p.frames = append(p.frames, frame{op: wasm.OpCall, live: true, values: len(m.Types[m.Funcs[i]].Results) > 0})
 	p.begin(m.Code[i].Offset, true)
 	p.charge(costEntry)
@@ -270,7 +273,7 @@ const addedBlocks = 3
 func (p *plan) loop(in *wasm.Instrs, data []byte, v *wasm.Instr, inner bool) {
 	f := frame{op: wasm.OpLoop, values: len(v.Type.Params) > 0}
 	if p.live() && inner {
-		if c, ok := count(*in, data); ok && p.take(c.size) {
+		if c, ok := p.reader.count(*in, data, p.locals); ok && p.take(c.size) {
 			f.counted = true
 			p.counts = append(p.counts, c)
 			p.before(v, editCounted)

@@ -28,7 +28,7 @@ func find(dir string) ([]source, error) {
 	var all []source
 	seen := map[[32]byte]bool{}
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
+		if err != nil || !d.Type().IsRegular() { // Debian's links lead out of their package
 			return err
 		}
 		codes, err := modules(path)

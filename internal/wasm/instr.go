@@ -59,6 +59,9 @@ func (in *Instrs) Next(v *Instr) bool {
 		r.fail(r.pos, "instructions after the end of the function")
 		return false
 	}
+	if in.short(v) {
+		return true
+	}
 	v.Op = Op(r.byte())
 	if v.Op >= prefixGC && v.Op <= prefixAtomic {
 		v.Op = v.Op<<16 | Op(min(r.u32(), 0xffff))
@@ -66,6 +69,34 @@ func (in *Instrs) Next(v *Instr) bool {
 	in.immediates(v, v.Op.row())
 	v.End = r.pos
 	return r.err == nil
+}
+
+// short reads what most instructions are: without an immediate, or with an index
+// of a local or an integer of one byte. It leaves everything else alone.
+func (in *Instrs) short(v *Instr) bool {
+	r := &in.r
+	op := r.data[r.pos]
+	row := &plain[op]
+	if row.imm == immNone && Op(op) != OpEnd {
+		r.pos++
+		v.Op, v.End = Op(op), r.pos
+		return true
+	}
+	if r.pos+1 >= r.end || r.data[r.pos+1] >= 0x80 {
+		return false
+	}
+	switch row.imm {
+	case immLocal:
+		if v.A = uint32(r.data[r.pos+1]); v.A >= in.locals {
+			return false
+		}
+	case immI32, immI64:
+	default:
+		return false
+	}
+	r.pos += 2
+	v.Op, v.End = Op(op), r.pos
+	return true
 }
 
 // Err is the first error, an *Error that names the function.

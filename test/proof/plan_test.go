@@ -2,6 +2,7 @@ package proof
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 )
 
@@ -25,10 +26,12 @@ type value struct{ Type, Lo, Hi string }
 // outcome is what came of a step.
 type outcome struct {
 	Values []value
-	Trap   string // the kind; "" when there was none
-	Detail string // the engine's own words
-	Fuel   int64  // that the instance has used so far
-	Hash   string // of a memory
+	Trap   string   // the kind; "" when there was none
+	Detail string   // the engine's own words
+	Fuel   int64    // that the instance has used so far
+	Hash   string   // of a memory
+	Spent  bool     // the step ended with countersign_stack below zero
+	Log    []string // what the host was called with
 }
 
 func (v value) halves() (lo, hi uint64) { return number(v.Lo), number(v.Hi) }
@@ -43,7 +46,7 @@ func number(s string) uint64 {
 
 // same compares what two engines made of a step.
 func (o outcome) same(p outcome) bool {
-	return o.Fuel == p.Fuel && family(o.Trap) == family(p.Trap) && o.Hash == p.Hash && sameValues(o.Values, p.Values)
+	return o.Fuel == p.Fuel && family(o.Trap) == family(p.Trap) && o.Hash == p.Hash && sameValues(o.Values, p.Values) && slices.Equal(o.Log, p.Log)
 }
 
 func sameValues(a, b []value) bool {

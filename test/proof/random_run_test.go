@@ -51,11 +51,12 @@ func (r *random) compare(c randomCase, what string, a, b []outcome, fuel bool) {
 			return
 		}
 		r.counts["steps the same, "+what]++
+		r.counts["calls of the host the same, "+what] += len(x.Log)
 	}
 }
 
 func overflowed(o outcome) bool { return o.Trap == trapStack }
 
 func show(o outcome) string {
-	return fmt.Sprintf("%v trap %q (%.120s) fuel %d memory %s", o.Values, o.Trap, o.Detail, o.Fuel, o.Hash)
+	return fmt.Sprintf("%v trap %q (%.120s) fuel %d memory %s log %v", o.Values, o.Trap, o.Detail, o.Fuel, o.Hash, o.Log)
 }

@@ -136,12 +136,16 @@ func seedBytes(seed int) []byte {
 	return data
 }
 
-// adapted gives every imported function an empty body in its place: Binaryen's
-// log what they get, floats too.
+// adapted keeps the imports that log integers, which come first, and gives every
+// other imported function an empty body in its place: they log floats.
 func adapted(m *wasm.Module, exact bool) []byte {
 	var funcs []uint32
 	var code []wasm.Body
-	for _, im := range m.Imports {
+	kept := 0
+	for kept < len(m.Imports) && logged[m.Imports[kept].Name] {
+		kept++
+	}
+	for _, im := range m.Imports[kept:] {
 		funcs = append(funcs, im.Type)
 		code = append(code, wasm.Body{Code: []byte{byte(wasm.OpUnreachable), byte(wasm.OpEnd)}[emptyFrom(m.Types[im.Type]):]})
 	}
@@ -152,9 +156,12 @@ func adapted(m *wasm.Module, exact bool) []byte {
 			m.Segs[i].Data = nil
 		}
 	}
-	m.Imports, m.Funcs, m.Code = nil, append(funcs, m.Funcs...), append(code, m.Code...)
+	m.Imports, m.Funcs, m.Code = m.Imports[:kept], append(funcs, m.Funcs...), append(code, m.Code...)
 	return m.Encode()
 }
+
+// logged are the functions of Binaryen's host that are there.
+var logged = map[string]bool{"log-i32": true, "log-i64": true}
 
 // emptyFrom leaves the unreachable out where there is nothing to return.
 func emptyFrom(t wasm.FuncType) int {

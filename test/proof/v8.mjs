@@ -106,13 +106,15 @@ const kind = (error) => (error instanceof WebAssembly.RuntimeError || error inst
 class Run {
   constructor(spectest) {
     this.instances = new Map();
-    this.registered = {};
+    const log = (kind, n) => this.log.push(`${kind} 0x${n.toString(16)}`);
+    this.registered = { 'fuzzing-support': { 'log-i32': (n) => log('i32', n >>> 0), 'log-i64': (n) => log('i64', BigInt.asUintN(64, n)) } };
     if (spectest) this.registered.spectest = new WebAssembly.Instance(new WebAssembly.Module(readFileSync(spectest))).exports;
   }
 
   step(s) {
     this.refuel = BigInt(s.Refuel);
-    const o = { Values: null, Trap: '', Detail: '', Fuel: 0, Hash: '' };
+    this.log = [];
+    const o = { Values: null, Trap: '', Detail: '', Fuel: 0, Hash: '', Spent: false, Log: this.log };
     try {
       if (s.Op === 'module') this.instantiate(s);
       if (s.Op === 'call') o.Values = call(this.instances.get(s.ID).exports[s.Field], s.Args ?? [], s.Types ?? []);
@@ -121,7 +123,11 @@ class Run {
     } catch (error) {
       o.Trap = kind(error);
       o.Detail = String(error);
-      for (const i of this.instances.values()) if (i.stack !== undefined) i.exports.countersign_stack.value = i.stack;
+      for (const i of this.instances.values()) {
+        if (i.stack === undefined) continue;
+        o.Spent ||= i.exports.countersign_stack.value < 0;
+        i.exports.countersign_stack.value = i.stack;
+      }
     }
     const i = this.instances.get(s.ID);
     if (i?.exports.countersign_fuel) o.Fuel = Number(i.granted - i.exports.countersign_fuel.value);

@@ -23,7 +23,11 @@ type wazeroRun struct {
 	granted   map[api.Module]int64
 	stack     map[api.Module]uint64 // what $stack starts with
 	refuel    int64
+	log       []string
 }
+
+// logHost is the module that Binaryen's random modules import.
+const logHost = "fuzzing-support"
 
 // onWazero carries out the steps; spectest is the suite's host module, if any.
 func onWazero(interpreter bool, spectest []byte, steps []step) ([]outcome, error) {
@@ -38,6 +42,12 @@ func onWazero(interpreter bool, spectest []byte, steps []step) ([]outcome, error
 	_, err := w.runtime.NewHostModuleBuilder(abi.Countersign).NewFunctionBuilder().
 		WithGoModuleFunction(api.GoModuleFunc(w.refill), []api.ValueType{api.ValueTypeI64}, []api.ValueType{api.ValueTypeI64}).
 		Export(abi.Refill).Instantiate(ctx)
+	if err != nil {
+		return nil, err
+	}
+	_, err = w.runtime.NewHostModuleBuilder(logHost).
+		NewFunctionBuilder().WithFunc(func(n uint32) { w.log = append(w.log, fmt.Sprintf("i32 %#x", n)) }).Export("log-i32").
+		NewFunctionBuilder().WithFunc(func(n uint64) { w.log = append(w.log, fmt.Sprintf("i64 %#x", n)) }).Export("log-i64").Instantiate(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +74,7 @@ func (w *wazeroRun) refill(_ context.Context, m api.Module, stack []uint64) {
 }
 
 func (w *wazeroRun) step(s step) (outcome, error) {
-	w.refuel = s.Refuel
+	w.refuel, w.log = s.Refuel, nil
 	var o outcome
 	var err error
 	switch s.Op {
@@ -80,10 +90,10 @@ func (w *wazeroRun) step(s step) (outcome, error) {
 		return o, errors.New("no such step")
 	}
 	if err != nil {
-		o.Trap, o.Detail = wazeroTrap(err), err.Error()
+		o.Trap, o.Detail, o.Spent = wazeroTrap(err), err.Error(), w.spent()
 		w.unwind()
 	}
-	o.Fuel = w.fuel(s.ID)
+	o.Fuel, o.Log = w.fuel(s.ID), w.log
 	return o, nil
 }
 
@@ -122,6 +132,16 @@ func (w *wazeroRun) call(s step) ([]value, error) {
 		results = results[words(t):]
 	}
 	return values, nil
+}
+
+// spent tells whether a trap was the end of a module's own count of its stack.
+func (w *wazeroRun) spent() bool {
+	for m := range w.stack {
+		if int32(m.ExportedGlobal(abi.StackGlobal).Get()) < 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // unwind does what a host that goes on after a trap has to do: the functions
