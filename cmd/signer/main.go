@@ -55,8 +55,8 @@ func newRoot() *cobra.Command {
 		Short: "Sign WebAssembly modules and orders offline, publish them, read results",
 		Long: `signer is the researcher's tool.
 
-Offline:   new, key, build, release, order, policy, verify, inspect
-At a hub:  publish, submit, status, results, stop
+Offline:   new, key, build, release, order, policy, index, verify, inspect
+At a hub:  clock, publish, submit, status, results, stop
 
 Secret keys never leave this machine; a hub gets statements and signatures only.
 Passwords are asked for on the terminal, or taken from --password-file, or from
@@ -66,7 +66,7 @@ Exit codes: 0 done; 1 not done; 3 something did not verify or was refused.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newCommand(), keyCommand(), buildCommand(), releaseCommand(), orderCommand(), policyCommand(),
+	root.AddCommand(newCommand(), keyCommand(), buildCommand(), releaseCommand(), orderCommand(), policyCommand(), indexCommand(), clockCommand(),
 		verifyCommand(), inspectCommand(), publishCommand(), submitCommand(), statusCommand(), resultsCommand(), stopCommand())
 	return root
 }
