@@ -32,6 +32,9 @@ func (h *Hub) routes() http.Handler {
 	handle("POST /v1/releases", h.postRelease)
 	handle("POST /v1/orders", h.postOrder)
 	handle("POST /v1/stops", h.postStop)
+	handle("POST /v1/policy", h.postPolicy)
+	handle("POST /v1/index", h.postIndex)
+	handle("GET /v1/index", h.getIndex)
 	handle("GET /v1/releases", h.getReleases)
 	handle("GET /v1/orders", h.getOrders)
 	handle("GET /v1/orders/{order}", h.getOrder)
@@ -52,7 +55,7 @@ func (h *Hub) routes() http.Handler {
 
 func (h *Hub) pageData() webworker.PageData {
 	data := webworker.PageData{Title: h.opt.Title, Origin: h.opt.Origin}
-	for _, r := range h.policy.Researchers {
+	for _, r := range h.Policy().Researchers {
 		data.Researchers = append(data.Researchers, webworker.Researcher{Name: r.Name, Key: r.Key.String(), Prefix: r.Prefix})
 	}
 	return data
