@@ -31,6 +31,7 @@ type PageData struct {
 	Title       string // of this hub; "" for none
 	Origin      string // where visitors reach the hub, for the embedding example; "" for an example name
 	Researchers []Researcher
+	Warning     string // about the hub's policy or index; "" for none
 }
 
 // Page writes the hub's page.

@@ -87,6 +87,7 @@ type Hub struct {
 	limits  *limits
 	metrics *metrics
 	handler http.Handler
+	page    atomic.Pointer[http.Handler]
 	admits  chan struct{} // as many as admissions may go on
 	stored  atomic.Uint64 // votes on disk
 	results atomic.Uint64 // verdicts concluded
@@ -172,6 +173,7 @@ func (h *Hub) open(ctx context.Context) (err error) {
 	h.perform(h.machine.Settle(h.now()))
 	h.mu.Unlock()
 	h.lookAtTrust()
+	h.repage()
 	h.handler = h.routes()
 	return nil
 }

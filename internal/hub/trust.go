@@ -160,6 +160,7 @@ func (h *Hub) follow(t *trusted) {
 		h.revoke(wire.KillOrder, o.digest, err)
 	}
 	h.lookAtTrust()
+	h.repage()
 }
 
 // admittedAt is a time at which a statement's expiry is no reason to refuse it:
@@ -194,9 +195,10 @@ func (h *Hub) lookAtTrust() {
 	if err == nil {
 		err = t.Good("everything", canon.Digest{})
 	}
-	info := h.trustInfo(t, now)
+	info, changed := h.trustInfo(t, now), false
 	h.work(func(*job.Machine) []job.Action {
 		if info.Warning != h.warned {
+			changed = true
 			if h.warned = info.Warning; info.Warning != "" {
 				h.log.Warn("trust: "+info.Warning, "index", info.Index)
 			} else {
@@ -209,6 +211,9 @@ func (h *Hub) lookAtTrust() {
 		}
 		return h.rehalt(now)
 	})
+	if changed {
+		h.repage()
+	}
 }
 
 // rehalt halts the machine when an operator or the trust says so, and lifts

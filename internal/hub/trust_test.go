@@ -2,6 +2,7 @@ package hub
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -62,6 +63,11 @@ func TestIndexFreshness(t *testing.T) {
 	h.halted(false, "")
 	if s := h.Status().Trust; s.Index != indexAging || !strings.Contains(s.Warning, "goes stale at") || !strings.Contains(h.log.String(), "goes stale at") {
 		t.Errorf("no warning before: %+v", s)
+	}
+	page := httptest.NewRecorder()
+	h.handler.ServeHTTP(page, httptest.NewRequest(http.MethodGet, "/", nil))
+	if !strings.Contains(page.Body.String(), "goes stale at") {
+		t.Error("the page does not warn")
 	}
 	h.clock.advance(4 * time.Hour)
 	h.halted(true, "expired")
