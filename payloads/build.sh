@@ -51,3 +51,12 @@ c mandelbrot/mandelbrot 16
 c gradient/gradient 16
 c gradient/gradient-step 16
 c align/align 16 -msimd128
+c hostile/recursion/recursion 16
+c hostile/memory/memory 1024
+c hostile/output/output 16
+c hostile/progress/progress 16
+c hostile/checkpoint/checkpoint 32
+c hostile/nan/nan 16 -msimd128
+c hostile/host/host 16
+c hostile/clock/clock 16
+go_ wordcount/wordcount 256

@@ -33,5 +33,5 @@ var (
 //go:embed demo-numbers.txt
 var DemoNumbers []byte
 
-// Pages is the memory maximum, in pages of 64 KiB, of every metered module here.
+// Pages is the memory maximum, in pages of 64 KiB, of the modules above.
 const Pages = 16

@@ -51,7 +51,7 @@ function frameDocument(script) {
   if (/<\/script|<!--/i.test(script)) throw new Error("the frame's script would end its own element");
   const policy = [
     "default-src 'none'",
-    "connect-src 'none'",
+    "connect-src blob:",
     "worker-src blob:",
     `script-src '${source("sha256", script)}' 'wasm-unsafe-eval'`,
   ].join("; ");

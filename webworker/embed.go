@@ -36,14 +36,15 @@ func FrameHash() string { return strings.TrimSpace(frameHash) }
 // CSP is the content security policy of the hub's own page. Each source is
 // there for one thing: the loader and style sheet ('self'), the frame's script
 // (its hash), compiling what was verified ('wasm-unsafe-eval'), the runner
-// (blob:), and the hub's socket and files (connect-src 'self').
+// (blob:), the hub's socket and files (connect-src 'self'), and the runner's
+// leash (connect-src blob:).
 func CSP() string {
 	return strings.Join([]string{
 		"default-src 'none'",
 		"script-src 'self' '" + FrameHash() + "' 'wasm-unsafe-eval'",
 		"style-src 'self'",
 		"img-src 'self'",
-		"connect-src 'self'",
+		"connect-src 'self' blob:",
 		"worker-src blob:",
 		"base-uri 'none'",
 		"form-action 'none'",

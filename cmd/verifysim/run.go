@@ -80,7 +80,7 @@ func (f *runFlags) run(c *cobra.Command, path string) error {
 	// Ctrl-C ends the module, and then the outcome tells how far it came; so
 	// the engine itself is not cancelled.
 	ctx := context.WithoutCancel(c.Context())
-	engine, err := sandbox.New(ctx, &sandbox.Options{Interpreter: f.interpreter})
+	engine, err := sandbox.New(ctx, &sandbox.Options{Interpreter: f.interpreter, CacheDir: modulesDir()})
 	if err != nil {
 		return err
 	}

@@ -63,7 +63,7 @@ Exit codes: 0 all that was run is equal; 1 a result differs, there is none, or a
 
 func verify(c *cobra.Command, opt volunteer.ReverifyOptions, asJSON bool) (err error) {
 	ctx := context.WithoutCancel(c.Context())
-	if opt.Engine, err = sandbox.New(ctx, nil); err != nil {
+	if opt.Engine, err = sandbox.New(ctx, &sandbox.Options{CacheDir: modulesDir()}); err != nil {
 		return err
 	}
 	defer opt.Engine.Close(ctx)

@@ -61,7 +61,7 @@ A second Ctrl-C ends it at once.`,
 func work(c *cobra.Command, opt volunteer.Options) (err error) {
 	// The engine ends after the volunteer, which ends gracefully.
 	ctx := context.WithoutCancel(c.Context())
-	opt.Engine, err = sandbox.New(ctx, nil)
+	opt.Engine, err = sandbox.New(ctx, &sandbox.Options{CacheDir: modulesDir()})
 	if err != nil {
 		return err
 	}

@@ -110,6 +110,11 @@ type Options struct {
 	Interpreter bool
 	// Modules is how many compiled modules are kept; 0: 16.
 	Modules int
+	// CacheDir, if any, keeps compiled modules from one run of the program to
+	// the next. What lies there is machine code that is run as it is, so nobody
+	// else may write to it: it is made with mode 0700, and one that others can
+	// write to is not used. A directory that cannot be used is no error.
+	CacheDir string
 	// Now is the clock that slices and deadlines go by; nil: time.Now.
 	Now func() time.Time
 
@@ -127,6 +132,7 @@ const features = api.CoreFeaturesV2 | experimental.CoreFeaturesExtendedConst
 // Engine runs modules. It is safe for concurrent use.
 type Engine struct {
 	runtime wazero.Runtime
+	disk    wazero.CompilationCache // nil: none
 	modules *cache
 	opt     Options
 }
@@ -147,6 +153,9 @@ func New(ctx context.Context, opt *Options) (*Engine, error) {
 	if e.opt.Interpreter {
 		config = wazero.NewRuntimeConfigInterpreter()
 	}
+	if e.disk = openCache(e.opt.CacheDir); e.disk != nil {
+		config = config.WithCompilationCache(e.disk)
+	}
 	e.runtime = wazero.NewRuntimeWithConfig(ctx, config.WithCoreFeatures(features).WithMemoryLimitPages(maxPages).WithDebugInfoEnabled(false))
 	if err := instantiateHost(ctx, e.runtime); err != nil {
 		return nil, errors.Join(err, e.runtime.Close(ctx))
@@ -158,7 +167,13 @@ func New(ctx context.Context, opt *Options) (*Engine, error) {
 }
 
 // Close frees everything. No run may be going on.
-func (e *Engine) Close(ctx context.Context) error { return e.runtime.Close(ctx) }
+func (e *Engine) Close(ctx context.Context) error {
+	err := e.runtime.Close(ctx)
+	if e.disk != nil {
+		err = errors.Join(err, e.disk.Close(ctx))
+	}
+	return err
+}
 
 // Validate makes sure that the engine takes the module: it decodes, type-checks
 // and compiles it, and runs nothing. The module need not be metered.

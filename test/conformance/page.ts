@@ -12,13 +12,16 @@ const post = (path: string, body: unknown): Promise<Response> => fetch(path, { m
 
 async function main(): Promise<void> {
   const { cases, vectors } = (await (await fetch("/cases")).json()) as { cases: Task[]; vectors: unknown[] };
-  const worker = new Worker("/worker.js");
-  const ask = (message: unknown): Promise<unknown> =>
-    new Promise((resolve, reject) => {
+  // A worker for each case: WebKit gives back a worker's memories when it ends.
+  const ask = (message: unknown): Promise<unknown> => {
+    const worker = new Worker("/worker.js");
+    const answer = new Promise((resolve, reject) => {
       worker.onmessage = (e) => resolve(e.data);
       worker.onerror = (e) => reject(new Error(e.message));
-      worker.postMessage(message);
     });
+    worker.postMessage(message);
+    return answer.finally(() => worker.terminate());
+  };
   let last = performance.now();
   let longest = 0;
   setInterval(() => {

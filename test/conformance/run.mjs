@@ -1,7 +1,7 @@
 // run.mjs [--json] [--write FILE] [--only NAME,…]: runs every payload's golden
 // cases and the shared vectors in every engine that is here, and prints one
 // table. Exits with 1 if any outcome is another than it should be.
-import { spawn, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { createRequire } from "node:module";
@@ -9,6 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
+import { browsers, closeAll, version } from "./browsers.mjs";
 import { cases, file, root, vectors } from "./cases.mjs";
 
 const { values: options } = parseArgs({ options: { json: { type: "boolean" }, write: { type: "string" }, only: { type: "string" } } });
@@ -18,7 +19,7 @@ const patience = 15 * 60_000; // for one engine
 const dir = mkdtempSync(join(tmpdir(), "conformance-"));
 
 /** The slow engine leaves out what takes more fuel than this. */
-const interpreterFuel = 1e9;
+const interpreterFuel = 1e8;
 
 const bundle = (entry, options) => build({ entryPoints: [join(here, entry)], bundle: true, write: true, target: "es2022", logLevel: "warning", ...options });
 await bundle("worker.ts", { outfile: join(dir, "worker.js"), format: "iife" });
@@ -30,6 +31,7 @@ function say(text) {
 }
 
 let listen = () => {};
+for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => (closeAll(), process.exit(130)));
 const page = `<!doctype html><meta charset="utf-8"><title>Conformance</title><script src="/page.js"></script>`;
 const server = createServer((q, r) => {
   const path = decodeURIComponent(q.url);
@@ -50,14 +52,13 @@ await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
 const url = `http://127.0.0.1:${server.address().port}/`;
 
 /** Opens the page in a browser and collects what it tells. */
-async function browser(name, command, args, env = {}) {
+async function collect(name, open) {
   const got = { found: new Map(), vectors: null, longest: 0 };
-  const child = spawn(command, args, { stdio: "ignore", detached: true, env: { ...process.env, ...env } });
+  const browser = open(url, dir);
   try {
     await new Promise((resolve, reject) => {
       const timer = setTimeout(() => reject(new Error(`${name}: not done after ${patience / 60_000} minutes, ${got.found.size} of ${cases.length} cases`)), patience);
-      child.on("exit", (code) => reject(new Error(`${name}: ${command} ended with ${code}`)));
-      child.on("error", reject);
+      browser.ended.then((why) => reject(new Error(`${name}: ${why}`)));
       listen = (m) => {
         if (m.failed) reject(new Error(`${name}: ${m.failed}`));
         if (m.vectors) got.vectors = m.vectors;
@@ -72,31 +73,10 @@ async function browser(name, command, args, env = {}) {
     });
   } finally {
     listen = () => {};
-    child.removeAllListeners("exit");
-    try {
-      process.kill(-child.pid, "SIGKILL");
-    } catch {} // it has ended
+    browser.close();
   }
   return got;
 }
-
-const profile = () => mkdtempSync(join(dir, "profile-"));
-const version = (command, ...args) => spawnSync(command, args, { encoding: "utf8" }).stdout?.trim().split("\n")[0] ?? "";
-
-const chromium = () =>
-  browser("Chromium", "/usr/bin/chromium", ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync", `--user-data-dir=${profile()}`, url]);
-
-function firefox() {
-  const p = profile();
-  const prefs = { "browser.shell.checkDefaultBrowser": false, "datareporting.policy.dataSubmissionEnabled": false, "app.update.enabled": false };
-  writeFileSync(join(p, "user.js"), Object.entries(prefs).map(([k, v]) => `user_pref(${JSON.stringify(k)}, ${v});\n`).join(""));
-  return browser("Firefox", "firefox-esr", ["--headless", "--no-remote", "--profile", p, url]);
-}
-
-const miniBrowser = ["4.1", "4.0"].map((v) => `/usr/lib/x86_64-linux-gnu/webkit2gtk-${v}/MiniBrowser`).find(existsSync);
-const webkit = () =>
-  browser("WebKit", "dbus-run-session", ["--", "xvfb-run", "-a", miniBrowser, "--private", url], { XDG_CACHE_HOME: profile(), XDG_DATA_HOME: profile(), XDG_CONFIG_HOME: profile() });
 
 async function node() {
   const { runCase, wrongVectors } = await import(pathToFileURL(join(dir, "worker.mjs")));
@@ -135,9 +115,7 @@ const engines = [
   ["wazero compiler", "go", () => wazero(false), () => version("go", "version")],
   ["wazero interpreter", "go", () => wazero(true), () => ""],
   ["node", "node", node, () => `node ${process.version}, V8 ${process.versions.v8}`],
-  ["Chromium", "/usr/bin/chromium", chromium, () => version("/usr/bin/chromium", "--version")],
-  ["Firefox", "/usr/bin/firefox-esr", firefox, () => version("firefox-esr", "--version")],
-  ["WebKit", miniBrowser ?? "/none", webkit, () => version("dpkg-query", "-W", "-f", "WebKitGTK ${Version}", "webkit2gtk-driver")],
+  ...browsers.map((b) => [b.name, b.program, () => collect(b.name, b.open), b.version]),
 ].filter(([name]) => !options.only || options.only.split(",").includes(name));
 
 const columns = [];

@@ -115,13 +115,13 @@ export class Visitor {
     return ticks * 10; // USER_HZ is 100
   }
 
-  /** How long it takes from then until the browser uses less than half of a core, in milliseconds. */
+  /** How long it takes from then until the browser uses less than a tenth of a core, in milliseconds. */
   async untilIdle(millis: number, from = Date.now()): Promise<number> {
     const window = 200;
     while (Date.now() - from < millis) {
       const before = this.cpuMillis();
       await new Promise((resolve) => setTimeout(resolve, window));
-      if (this.cpuMillis() - before < window / 2) return Date.now() - from - window;
+      if (this.cpuMillis() - before < window / 10) return Date.now() - from - window;
     }
     throw new Error(`the browser was still busy after ${millis} ms`);
   }

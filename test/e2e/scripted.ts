@@ -161,7 +161,7 @@ export class ScriptedHub {
       r.setHeader("Content-Type", "text/html; charset=utf-8");
       r.setHeader(
         "Content-Security-Policy",
-        `default-src 'none'; script-src 'self' '${frame}' 'wasm-unsafe-eval'; connect-src 'self'; worker-src blob:; img-src 'self'; base-uri 'none'; ` +
+        `default-src 'none'; script-src 'self' '${frame}' 'wasm-unsafe-eval'; connect-src 'self' blob:; worker-src blob:; img-src 'self'; base-uri 'none'; ` +
           "require-trusted-types-for 'script'; trusted-types countersign",
       );
       return void r.end(

@@ -1,11 +1,17 @@
 // The frame: a sandboxed document of opaque origin between page and runner.
 // Its policy allows one script, this one, workers made from blobs, and no
-// connection to anywhere. The runner's source comes inside of it as text.
+// connection to anywhere but blobs of its own. The runner's source comes inside
+// of it as text.
+//
+// One such blob is the runner's leash. A module that cannot wait keeps its
+// worker from hearing anything; but a worker can ask for a blob at any time, and
+// this document can take it away.
 
 import source from "embed:runner";
 import { trustedPolicy } from "./trusted.ts";
 
 let worker: Worker | null = null;
+const leash = URL.createObjectURL(new Blob(["x"]));
 
 // The page's first message brings two ports: one to this frame, by which it
 // ends the worker, and one that is passed on to the runner.
@@ -18,6 +24,6 @@ addEventListener("message", (e) => {
     event.preventDefault();
     control.postMessage("broken");
   };
-  control.onmessage = () => worker?.terminate();
-  worker.postMessage(null, [runner]);
+  control.onmessage = ({ data }) => (data === "let go" ? URL.revokeObjectURL(leash) : worker?.terminate());
+  worker.postMessage(leash, [runner]);
 });

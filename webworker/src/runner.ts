@@ -26,7 +26,20 @@ const clock = {
       turn.port1.postMessage(null);
     }),
 };
-const throttle = new Throttle(canYield, clock, report);
+let leash = "";
+const throttle = new Throttle(canYield, clock, report, () => leash === "" || held());
+
+/** Whether the frame still has the leash. */
+function held(): boolean {
+  const request = new XMLHttpRequest();
+  request.open("GET", leash, false);
+  try {
+    request.send();
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 function send(message: FromRunner, transfer: Transferable[] = []): void {
   port.postMessage(message, transfer);
@@ -83,8 +96,10 @@ function receive(message: ToRunner): void {
 }
 
 // The first message comes from the frame and brings the port to the page.
-self.onmessage = (first: MessageEvent<null>) => {
+self.onmessage = (first: MessageEvent<string>) => {
   self.onmessage = null;
+  leash = first.data;
+  if (!canYield && !held()) leash = ""; // this browser has no use for it
   port = first.ports[0]!;
   port.onmessage = (e: MessageEvent<ToRunner>) => receive(e.data);
   send({ type: "ready", yields: canYield });

@@ -1,15 +1,16 @@
 // The page's side of one sandbox: frame, worker, and the runner in it.
 //
-// Asking a runner to stop is quick where modules can wait in the middle of a
-// task. It is asked first; what does not answer is torn down.
+// A runner is asked to stop first: by a message, which is heard where modules
+// can wait in the middle of a task, and by taking its leash away, which it looks
+// at once a slice where they cannot. What does not answer is torn down.
 
 import frame from "embed:frame";
 import type { Bytes } from "./bytes.ts";
 import { type Checkpoint, decodeRunner, type FromRunner, type Job, type Outcome, type ToRunner } from "./channel.ts";
 import { trustedPolicy } from "./trusted.ts";
 
-/** How long a runner may take to stop by itself, in milliseconds. */
-const politeMillis = 50;
+/** How long a runner may take to stop by itself, in milliseconds: one that hears, and one that looks at its leash once a slice. */
+const politeMillis = { yields: 50, not: 300 };
 /** How long a frame may take to start. */
 const startMillis = 10_000;
 /** How long browsers take to end a worker that does not answer: Chromium, the slowest measured, two seconds. */
@@ -101,7 +102,8 @@ export class Sandbox {
   async kill(since: number): Promise<Silence> {
     const alreadyIdle = this.#idle;
     this.#send({ type: "stop" });
-    const stopped = alreadyIdle || (await this.#stopsBy(politeMillis));
+    this.#control.postMessage("let go");
+    const stopped = alreadyIdle || (await this.#stopsBy(this.yields ? politeMillis.yields : politeMillis.not));
     this.#control.postMessage("terminate");
     this.element.remove();
     const seen = stopped || (await before(cutMillis, this.#gone));

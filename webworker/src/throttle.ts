@@ -27,6 +27,8 @@ export class Throttle implements Pace {
     readonly yields: boolean,
     private readonly clock: Clock,
     private readonly report: (fuel: number) => void,
+    /** Whether to go on, for a runner that hears nothing in the middle of a task. */
+    private readonly held: () => boolean = () => true,
   ) {}
 
   /** Begins a task that may run for limit milliseconds. */
@@ -56,7 +58,8 @@ export class Throttle implements Pace {
     this.spend(millis);
     this.report(fuel);
     if (this.#ran > this.#limit) return "deadline";
-    return this.yields ? this.rest() : "go";
+    if (this.yields) return this.rest();
+    return this.held() ? "go" : "cancelled";
   }
 
   /** Sleeps what is owed, and longer while paused; ends early when stopped. */
