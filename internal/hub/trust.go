@@ -65,7 +65,9 @@ func (h *Hub) openIndex(t *trusted) {
 	}
 	x, seen, err := t.Policy.OpenIndex(st.Bytes, st.Signature, t.seen, h.now())
 	if canon.ClassOf(err) == "expiry" { // what it says stays known
-		x, err = policy.ParseIndex(st.Bytes)
+		if x, err = policy.ParseIndex(st.Bytes); err == nil {
+			seen.ClockKey, seen.Index = t.Policy.ClockKey, x.Sequence // and nobody may go back behind it
+		}
 	}
 	if err != nil {
 		h.log.Warn("the last index counts no more", "code", canon.ClassOf(err), "error", err)

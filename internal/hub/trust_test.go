@@ -73,6 +73,9 @@ func TestIndexFreshness(t *testing.T) {
 	h.halted(true, "expired")
 	h.restart()
 	h.halted(true, "expired")
+	if _, code := h.push(clock, 4, nil); code != "rollback" {
+		t.Errorf("an older one behind a stale one: %s", code)
+	}
 	h.push(clock, 6, nil)
 	h.halted(false, "")
 	h.push(clock, 7, func(x *policy.Index) { x.Halt = "wrong results" })
