@@ -1,8 +1,12 @@
-// Package policy is the policy statement, which says what keys may sign what
-// under which ceilings: docs/spec/statement.md, section "policy/v1".
+// Package policy is the root of trust: the policy statement, which says what
+// keys may sign what under which ceilings, its chain under thresholds of root
+// keys, and the index, which says what is still good. They are specified in
+// docs/spec/statement.md, sections "policy/v1" and "index/v1".
 package policy
 
 import (
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,18 +18,31 @@ import (
 const Type = "countersign.policy/v1"
 
 const (
-	maxBytes       = 64 << 10
+	// MaxBytes is the cap on a policy, in bytes.
+	MaxBytes = 64 << 10
+	// MaxRoots is the largest number of root keys.
+	MaxRoots = 16
+
 	maxResearchers = 256
+	maxOrigins     = 256
+	maxRevokedKeys = 256
+	maxText        = 200
 	maxVersion     = 1<<31 - 1
 	maxAge         = 366 * 24 * time.Hour
 )
 
-// Policy lists the researchers.
+// Policy says who may do what. Lists without elements are empty, never nil.
 type Policy struct {
-	Type        string       `json:"type"`
-	Version     int64        `json:"version"`
-	Researchers []Researcher `json:"researchers"`
-	Expires     canon.Time   `json:"expires"`
+	Type        string           `json:"type"`
+	Version     int64            `json:"version"`
+	RootKeys    []keys.PublicKey `json:"root_keys"`
+	Threshold   int              `json:"threshold"`
+	Researchers []Researcher     `json:"researchers"`
+	ClockKey    string           `json:"clock_key"` // a minisign public key, or ""
+	LogKey      string           `json:"log_key"`
+	Origins     []string         `json:"origins"`
+	RevokedKeys []keys.PublicKey `json:"revoked_keys"`
+	Expires     canon.Time       `json:"expires"`
 }
 
 // Researcher is a key, the names that it may sign, and how much it may ask
@@ -50,7 +67,7 @@ type Ceilings struct {
 // expiry. Errors have a failure class of statement.md.
 func Parse(data []byte) (*Policy, error) {
 	var p Policy
-	if err := canon.Decode(data, maxBytes, Type, &p); err != nil {
+	if err := canon.Decode(data, MaxBytes, Type, &p); err != nil {
 		return nil, err
 	}
 	if err := p.check(); err != nil {
@@ -123,27 +140,73 @@ func ValidName(name string) bool {
 }
 
 func (p *Policy) check() error {
-	switch n := len(p.Researchers); {
+	switch n, roots := len(p.Researchers), len(p.RootKeys); {
 	case p.Type != Type:
 		return canon.Fail("bounds", "policy: type %q", p.Type)
 	case p.Version < 1 || p.Version > maxVersion:
 		return canon.Fail("bounds", "policy: version %d is not from 1 to 2^31-1", p.Version)
+	case roots < 1 || roots > MaxRoots:
+		return canon.Fail("bounds", "policy: %d root keys, 1 to %d allowed", roots, MaxRoots)
+	case p.Threshold < 1 || p.Threshold > roots:
+		return canon.Fail("bounds", "policy: threshold %d of %d root keys", p.Threshold, roots)
 	case n < 1 || n > maxResearchers:
 		return canon.Fail("bounds", "policy: %d researchers, 1 to %d allowed", n, maxResearchers)
+	case len(p.RevokedKeys) > maxRevokedKeys:
+		return canon.Fail("bounds", "policy: %d revoked keys, at most %d allowed", len(p.RevokedKeys), maxRevokedKeys)
+	case len(p.LogKey) > maxText:
+		return canon.Fail("bounds", "policy: log_key has %d characters, at most %d allowed", len(p.LogKey), maxText)
 	}
-	seen := map[keys.PublicKey]bool{}
 	for i := range p.Researchers {
-		r := &p.Researchers[i]
-		if err := r.check(); err != nil {
+		if err := p.Researchers[i].check(); err != nil {
 			return err
 		}
-		if seen[r.Key] {
-			return canon.Fail("bounds", "policy: key %s stands twice", r.Key)
+	}
+	if err := p.checkOrigins(); err != nil {
+		return err
+	}
+	return p.checkRoles()
+}
+
+// Clock is the key that signs the index; ok says whether there is one.
+func (p *Policy) Clock() (key keys.PublicKey, ok bool) {
+	key, err := keys.ParsePublicKey([]byte(p.ClockKey))
+	return key, err == nil
+}
+
+// checkRoles makes sure that every key has one role.
+func (p *Policy) checkRoles() error {
+	all := slices.Concat(p.RootKeys, p.Keys(), p.RevokedKeys)
+	if p.ClockKey != "" {
+		clock, ok := p.Clock()
+		if !ok || clock.String() != p.ClockKey {
+			return canon.Fail("bounds", "policy: clock_key %.60q is no minisign public key", p.ClockKey)
 		}
-		seen[r.Key] = true
+		all = append(all, clock)
+	}
+	if k, twice := keys.Repeated(all); twice {
+		return canon.Fail("bounds", "policy: key %s stands twice: a key has one role", k)
 	}
 	return nil
 }
+
+func (p *Policy) checkOrigins() error {
+	if len(p.Origins) > maxOrigins {
+		return canon.Fail("bounds", "policy: %d origins, at most %d allowed", len(p.Origins), maxOrigins)
+	}
+	for i, o := range p.Origins {
+		if !validOrigin(o) {
+			return canon.Fail("bounds", "policy: origin %.80q: want scheme and host alone, like https://example.org", o)
+		}
+		if i > 0 && p.Origins[i-1] >= o {
+			return canon.Fail("bounds", "policy: origins are not ascending at %q", o)
+		}
+	}
+	return nil
+}
+
+var originForm = regexp.MustCompile(`\Ahttps?://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[1-9][0-9]{0,4})?\z`)
+
+func validOrigin(o string) bool { return len(o) <= maxText && originForm.MatchString(o) }
 
 func (r *Researcher) check() error {
 	c := r.Ceilings

@@ -12,14 +12,19 @@ import (
 
 var now = time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)
 
-func sample(t testing.TB) *Policy {
-	s, err := keys.Generate(nil)
+func seeded(t testing.TB, seed byte) keys.SecretKey {
+	t.Helper()
+	s, err := keys.Generate(bytes.NewReader(bytes.Repeat([]byte{seed}, 64)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Policy{Type: Type, Version: 1, Expires: canon.TimeOf(now.Add(300 * 24 * time.Hour)),
-		Researchers: []Researcher{{Name: "Ada", Key: s.Public(), Prefix: "ada/",
-			Ceilings: Ceilings{TaskFuel: 1e9, MemoryPages: 16, Seconds: 60, Tasks: 1000}}}}
+	return s
+}
+
+func sample(t testing.TB) *Policy {
+	root := Root{Keys: []keys.PublicKey{seeded(t, 1).Public(), seeded(t, 2).Public()}, Threshold: 2}
+	return New(1, root, now.Add(300*24*time.Hour), Researcher{Name: "Ada", Key: seeded(t, 9).Public(), Prefix: "ada/",
+		Ceilings: Ceilings{TaskFuel: 1e9, MemoryPages: 16, Seconds: 60, Tasks: 1000}})
 }
 
 func TestRoundTrip(t *testing.T) {
@@ -74,6 +79,18 @@ func TestBounds(t *testing.T) {
 		"version 2^31":   func(p *Policy) { p.Version = 1 << 31 },
 		"name too long":  func(p *Policy) { p.Researchers[0].Name = strings.Repeat("a", 65) },
 		"no memory":      func(p *Policy) { p.Researchers[0].Ceilings.MemoryPages = 0 },
+		"no roots":       func(p *Policy) { p.RootKeys = []keys.PublicKey{} },
+		"threshold 0":    func(p *Policy) { p.Threshold = 0 },
+		"threshold 3":    func(p *Policy) { p.Threshold = 3 },
+		"root is ada":    func(p *Policy) { p.RootKeys[0] = p.Researchers[0].Key },
+		"root twice":     func(p *Policy) { p.RootKeys[0] = p.RootKeys[1] },
+		"clock is root":  func(p *Policy) { p.ClockKey = p.RootKeys[0].String() },
+		"clock no key":   func(p *Policy) { p.ClockKey = "x" },
+		"revoked acts":   func(p *Policy) { p.RevokedKeys = []keys.PublicKey{p.Researchers[0].Key} },
+		"log key long":   func(p *Policy) { p.LogKey = strings.Repeat("k", 201) },
+		"origin path":    func(p *Policy) { p.Origins = []string{"https://a.example/"} },
+		"origin pattern": func(p *Policy) { p.Origins = []string{"https://*.example"} },
+		"origins order":  func(p *Policy) { p.Origins = []string{"https://b.example", "https://a.example"} },
 		"no time at all": func(p *Policy) { p.Researchers[0].Ceilings.Seconds = 0 },
 	} {
 		p := sample(t)

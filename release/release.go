@@ -143,9 +143,12 @@ func verify(statement, signature []byte, trusted []keys.PublicKey) (keys.PublicK
 }
 
 func openSignature(statement, signature []byte, p *policy.Policy) (*policy.Researcher, error) {
-	key, err := verify(statement, signature, p.Keys())
+	key, err := verify(statement, signature, append(p.Keys(), p.RevokedKeys...))
 	if err != nil {
 		return nil, err
+	}
+	if p.Revoked(key) {
+		return nil, canon.Fail("revoked", "signature by key %s, which policy version %d revokes", key, p.Version)
 	}
 	return p.ByKey(key), nil
 }

@@ -24,9 +24,8 @@ func seeded(t testing.TB, seed byte) keys.SecretKey {
 }
 
 func policyFor(k keys.SecretKey) *policy.Policy {
-	return &policy.Policy{Type: policy.Type, Version: 1, Expires: canon.TimeOf(now.Add(time.Hour)),
-		Researchers: []policy.Researcher{{Name: "Ada", Key: k.Public(), Prefix: "ada/",
-			Ceilings: policy.Ceilings{TaskFuel: 1e9, MemoryPages: 32, Seconds: 60, Tasks: 100}}}}
+	return policy.New(1, policy.Root{}, now.Add(time.Hour), policy.Researcher{Name: "Ada", Key: k.Public(), Prefix: "ada/",
+		Ceilings: policy.Ceilings{TaskFuel: 1e9, MemoryPages: 32, Seconds: 60, Tasks: 100}})
 }
 
 func sampleRelease() *Release {

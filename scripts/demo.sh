@@ -28,9 +28,12 @@ cd "$dir"
 head -c 24 /dev/urandom | base64 > password
 export COUNTERSIGN_HUB=$hub
 
-step "1. A researcher makes a key, offline"
+step "1. A researcher makes a key, and two holders of root keys sign the policy, offline"
 "$bin/signer" key new ada --password-file password
-"$bin/signer" policy new --researcher "Ada (demo),demo/,ada.pub" -o policy.json
+for name in root1 root2 clock; do "$bin/signer" key new $name --password-file password > /dev/null; done
+"$bin/signer" policy init --root root1.pub --root root2.pub --threshold 2 --clock clock.pub --researcher "Ada (demo),demo/,ada.pub" -o policy.json
+for name in root1 root2; do "$bin/signer" policy sign policy.json -k $name.key --password-file password > /dev/null; done
+"$bin/signer" policy merge policy.json
 
 step "2. signs a release of payloads/factor, offline"
 "$bin/signer" release -k ada.key --password-file password --name demo/factor --version 1 \
@@ -41,13 +44,20 @@ step "2. signs a release of payloads/factor, offline"
 sed -n 1p order.txt
 
 step "3. A hub starts; it holds no key that could sign code"
-"$bin/hub" serve --data data --listen "127.0.0.1:$port" --policy policy.json --unsafe-one-network > hub.log 2>&1 &
+"$bin/hub" serve --data data --listen "127.0.0.1:$port" --policy policy.json --root root1.pub --root root2.pub --threshold 2 --unsafe-one-network > hub.log 2>&1 &
 pids+=($!)
 for _ in $(seq 100); do
   kill -0 "${pids[0]}" 2>/dev/null || { cat hub.log >&2; exit 1; }
   if "$bin/hub" status --hub "$hub" >/dev/null 2>&1; then break; fi
   sleep 0.1
 done
+"$bin/signer" clock -k clock.key --password-file password --policy policy.json > clock.log 2>&1 &
+pids+=($!)
+for _ in $(seq 100); do
+  if grep -q pushed clock.log; then break; fi
+  sleep 0.1
+done
+head -n 1 clock.log
 "$bin/signer" publish demo-factor-1.release.json --source "$source" --module "$module"
 
 step "4. Two native volunteers join; each verifies before it runs"
@@ -70,7 +80,7 @@ step "7. The same tasks, run again by wazero"
 "$bin/verifysim" verify --hub "$hub" --keys ada.pub --input "$numbers" "$order"
 
 if [ -n "${ONCE:-}" ]; then exit 0; fi
-for pid in "${pids[@]:1}"; do kill "$pid" 2>/dev/null || true; done
+for pid in "${pids[@]:2}"; do kill "$pid" 2>/dev/null || true; done
 # Something for a browser to do: the same numbers again, for as long as asked.
 "$bin/signer" order -k ada.key --password-file password --release demo-factor-1.release.json --lines "$numbers" --per-task 1 \
   --title "Factor the demo's numbers once more, with browsers" --agree 1 --of 1 -o browser.order.json > /dev/null

@@ -33,6 +33,7 @@ type PageData struct {
 	Researchers []Researcher
 	Log         string   // key of the hub's transparency log; "" for none
 	Witnesses   []string // keys of those that it asks to cosign the log
+	Warning     string   // about the hub's policy or index; "" for none
 }
 
 // Page writes the hub's page.

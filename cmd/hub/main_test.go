@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -31,23 +32,25 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"port": port, "wait-for": waitFor, "publish": publish, "flip": flip},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("COUNTERSIGN_HUB", "")
-			data, err := testPolicy(time.Now().Add(24 * time.Hour)).Encode()
-			if err != nil {
-				return err
-			}
-			if err := os.WriteFile(filepath.Join(env.WorkDir, "policy.json"), data, 0o600); err != nil {
-				return err
-			}
-			if data, err = testPolicy(time.Now().Add(-24 * time.Hour)).Encode(); err != nil {
-				return err
-			}
-			return os.WriteFile(filepath.Join(env.WorkDir, "expired.json"), data, 0o600)
+			env.Setenv("ROOT", testRoot().Public().String())
+			env.Setenv("COUNTERSIGN_HUB_ROOT", testRoot().Public().String())
+			return errors.Join(writePolicy(env.WorkDir, "policy.json", time.Now().Add(90*24*time.Hour)), writePolicy(env.WorkDir, "expired.json", time.Now().Add(-24*time.Hour)))
 		},
 	})
 }
 
-func testKey() keys.SecretKey {
-	k, err := keys.Generate(bytes.NewReader(bytes.Repeat([]byte{1}, 64)))
+// writePolicy writes a signed policy that expires then.
+func writePolicy(dir, name string, expires time.Time) error {
+	s, err := testPolicy(expires).Sign(testRoot())
+	path := filepath.Join(dir, name)
+	return errors.Join(err, os.WriteFile(path, s.Statement, 0o600), os.WriteFile(path+".minisig", s.Signatures, 0o600))
+}
+
+func testKey() keys.SecretKey  { return seededKey(1) }
+func testRoot() keys.SecretKey { return seededKey(2) }
+
+func seededKey(seed byte) keys.SecretKey {
+	k, err := keys.Generate(bytes.NewReader(bytes.Repeat([]byte{seed}, 64)))
 	if err != nil {
 		panic(err) // of a reader that does not fail
 	}
@@ -55,8 +58,8 @@ func testKey() keys.SecretKey {
 }
 
 func testPolicy(expires time.Time) *policy.Policy {
-	return &policy.Policy{Type: policy.Type, Version: 7, Expires: canon.TimeOf(expires), Researchers: []policy.Researcher{
-		{Name: "Ada", Key: testKey().Public(), Prefix: "ada/", Ceilings: policy.Ceilings{TaskFuel: 1e12, MemoryPages: 64, Seconds: 600, Tasks: 1e6}}}}
+	return policy.New(7, policy.Root{Keys: []keys.PublicKey{testRoot().Public()}, Threshold: 1}, expires, policy.Researcher{
+		Name: "Ada", Key: testKey().Public(), Prefix: "ada/", Ceilings: policy.Ceilings{TaskFuel: 1e12, MemoryPages: 64, Seconds: 600, Tasks: 1e6}})
 }
 
 // port sets a variable to an address on which nothing listens: port NAME

@@ -69,7 +69,7 @@ func policyKeys(file string) (string, error) {
 	if file == "" {
 		return "RW... the keys that you trust, with spaces between", nil
 	}
-	data, err := readCapped(file, maxPolicy)
+	data, err := readCapped(file, policy.MaxBytes)
 	if err != nil {
 		return "", fmt.Errorf("reading the policy: %w", err)
 	}
@@ -247,6 +247,10 @@ func printStatus(w io.Writer, s wire.StatusInfo) error {
 	}
 	fmt.Fprintf(t, "hub\t%s\n", s.Hub)
 	fmt.Fprintf(t, "state\t%s\n", state)
+	fmt.Fprintf(t, "policy\tversion %d, until %s; index: %s\n", s.Trust.PolicyVersion, s.Trust.PolicyExpires, s.Trust.Index)
+	if s.Trust.Warning != "" {
+		fmt.Fprintf(t, "WARNING\t%s\n", s.Trust.Warning)
+	}
 	fmt.Fprintf(t, "workers\t%d, with %d leases\n", s.Workers, s.Leases)
 	fmt.Fprintf(t, "orders\t%d running, %d queued, %d done, %d stopped, %d expired\n",
 		s.Orders["running"], s.Orders["queued"], s.Orders["done"], s.Orders["stopped"], s.Orders["expired"])

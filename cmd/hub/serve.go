@@ -16,13 +16,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/countersign/countersign/internal/hub"
-	"github.com/countersign/countersign/policy"
 )
-
-const maxPolicy = 64 << 10
 
 type serveFlags struct {
 	config, data, listen, policy string
+	root                         rootFlags
 	tlsCert, tlsKey              string
 	title, origin                string
 	allowOrigins, proxies        []string
@@ -43,14 +41,15 @@ func serveCommand() *cobra.Command {
 Every flag may also be given in the environment, as COUNTERSIGN_HUB_ and its name
 in capitals with _ for -, or in a TOML file named with --config, with _ for -. A
 flag goes before the environment, and the environment before the file.`,
-		Example: "  hub serve --data data --listen 127.0.0.1:8080 --policy policy.json",
+		Example: "  hub serve --data data --listen 127.0.0.1:8080 --policy policy.json --root root1.pub --root root2.pub --root root3.pub --threshold 2",
 		Args:    cobra.NoArgs,
 	}
 	flags := c.Flags()
 	flags.StringVar(&f.config, "config", "", "TOML `file` with these settings")
 	flags.StringVar(&f.data, "data", "", "`directory` of the hub's facts, blobs and key; made if it is not there")
 	flags.StringVar(&f.listen, "listen", "127.0.0.1:8080", "`address` to listen on")
-	flags.StringVar(&f.policy, "policy", "", "policy statement: who may sign what (`file`)")
+	flags.StringVar(&f.policy, "policy", "", "signed policy: who may sign what (`file`, its signatures beside it in FILE.minisig); needed at the first start")
+	f.root.add(flags)
 	flags.StringVar(&f.tlsCert, "tls-cert", "", "TLS certificate (PEM `file`)")
 	flags.StringVar(&f.tlsKey, "tls-key", "", "its key (PEM `file`)")
 	flags.StringVar(&f.title, "title", "", "title of the page")
@@ -96,18 +95,22 @@ func (f *serveFlags) serve(ctx context.Context, stdout, stderr io.Writer) (err e
 }
 
 func (f *serveFlags) options(stderr io.Writer) (opt hub.Options, err error) {
-	if f.data == "" || f.policy == "" {
-		return opt, errors.New("serve needs --data DIR and --policy FILE")
+	if f.data == "" || len(f.root.keys) == 0 {
+		return opt, errors.New("serve needs --data DIR and --root KEY, and --policy FILE at the first start")
 	}
 	opt = hub.Options{Data: f.data, Title: f.title, Origin: f.origin, AllowOrigins: f.allowOrigins,
 		MaxConnections: f.maxConnections, MaxPerNetwork: f.maxNetwork, CheckpointBytes: f.checkpointBytes, UnsafeOneNetwork: f.oneNetwork}
 	f.log.set(&opt)
-	if opt.Policy, err = readCapped(f.policy, maxPolicy); err != nil {
-		return opt, fmt.Errorf("reading the policy: %w", err)
+	if opt.Root, err = f.root.load(); err != nil {
+		return opt, err
 	}
-	// The hub parses it too; this is to fail before anything is opened.
-	if _, err := policy.Parse(opt.Policy); err != nil {
-		return opt, fmt.Errorf("reading the policy: %w", err)
+	if f.policy != "" {
+		// The hub verifies it; this is to fail before anything is opened.
+		s, err := readPolicy(f.policy)
+		if err != nil {
+			return opt, fmt.Errorf("reading the policy: %w", err)
+		}
+		opt.Policies = append(opt.Policies, s)
 	}
 	for _, o := range append([]string{f.origin}, f.allowOrigins...) {
 		if err := checkOrigin(o); o != "" && err != nil {

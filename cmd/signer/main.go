@@ -55,8 +55,8 @@ func newRoot() *cobra.Command {
 		Short: "Sign WebAssembly modules and orders offline, publish them, read results",
 		Long: `signer is the researcher's tool.
 
-Offline:   new, key, build, release, order, policy, verify, inspect
-At a hub:  publish, submit, status, results, stop
+Offline:   new, key, build, release, order, policy, index, verify, inspect
+At a hub:  clock, publish, submit, status, results, stop
 The log:   log, witness
 
 Secret keys never leave this machine; a hub gets statements and signatures only.
@@ -67,7 +67,8 @@ Exit codes: 0 done; 1 not done; 3 something did not verify or was refused.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newCommand(), keyCommand(), buildCommand(), releaseCommand(), orderCommand(), policyCommand(), verifyCommand(), inspectCommand(),
-		publishCommand(), submitCommand(), statusCommand(), resultsCommand(), stopCommand(), logCommand(), witnessCommand())
+	root.AddCommand(newCommand(), keyCommand(), buildCommand(), releaseCommand(), orderCommand(), policyCommand(), indexCommand(), clockCommand(),
+		verifyCommand(), inspectCommand(), publishCommand(), submitCommand(), statusCommand(), resultsCommand(), stopCommand(),
+		logCommand(), witnessCommand())
 	return root
 }

@@ -35,19 +35,22 @@ func stage(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	ada, err := keys.Generate(nil)
 	ts.Check(err)
-	p := policy.Policy{Type: policy.Type, Version: 1, Expires: in(time.Hour), Researchers: []policy.Researcher{{Name: "Ada", Key: ada.Public(), Prefix: "ada/",
-		Ceilings: policy.Ceilings{TaskFuel: 1 << 50, MemoryPages: 100, Seconds: 1000, Tasks: 1000}}}}
-	encoded, err := p.Encode()
+	rootKey, err := keys.Generate(nil)
+	ts.Check(err)
+	root := policy.Root{Keys: []keys.PublicKey{rootKey.Public()}, Threshold: 1}
+	p := policy.New(1, root, time.Now().Add(time.Hour), policy.Researcher{Name: "Ada", Key: ada.Public(), Prefix: "ada/",
+		Ceilings: policy.Ceilings{TaskFuel: 1 << 50, MemoryPages: 100, Seconds: 1000, Tasks: 1000}})
+	signed, err := p.Sign(rootKey)
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs("ada.pub"), ada.Public().File(), 0o600))
-	ts.Check(os.WriteFile(ts.MkAbs("policy.json"), encoded, 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs("policy.json"), signed.Statement, 0o600))
 
 	dir, err := os.MkdirTemp(ts.MkAbs("."), "data")
 	ts.Check(err)
 	log, err := os.Create(ts.MkAbs("hub.log"))
 	ts.Check(err)
 	ts.Defer(func() { ts.Check(log.Close()) })
-	h, err := hub.New(context.Background(), hub.Options{Data: dir, Policy: encoded, UnsafeOneNetwork: true, Log: slog.New(slog.NewTextHandler(log, nil))})
+	h, err := hub.New(context.Background(), hub.Options{Data: dir, Root: root, Policies: []policy.Signed{signed}, UnsafeOneNetwork: true, Log: slog.New(slog.NewTextHandler(log, nil))})
 	ts.Check(err)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	ts.Check(err)

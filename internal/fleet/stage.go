@@ -15,6 +15,7 @@ import (
 	"github.com/countersign/countersign/internal/client"
 	"github.com/countersign/countersign/internal/hub"
 	"github.com/countersign/countersign/internal/wire"
+	"github.com/countersign/countersign/keys"
 	"github.com/countersign/countersign/payloads"
 	"github.com/countersign/countersign/policy"
 	"github.com/countersign/countersign/release"
@@ -42,15 +43,19 @@ const (
 )
 
 func newStage(ctx context.Context, c *cast, dir string) (*stage, error) {
-	p := policy.Policy{Type: policy.Type, Version: 1, Expires: in(24 * time.Hour), Researchers: []policy.Researcher{{
-		Name: "Fleet", Key: c.researcher.Public(), Prefix: "fleet/",
-		Ceilings: policy.Ceilings{TaskFuel: taskFuel, MemoryPages: payloads.Pages, Seconds: taskSeconds, Tasks: maxTasks}}}}
-	encoded, err := p.Encode()
+	rootKey, err := keys.Generate(nil)
+	if err != nil {
+		return nil, err
+	}
+	root := policy.Root{Keys: []keys.PublicKey{rootKey.Public()}, Threshold: 1}
+	p := policy.New(1, root, time.Now().Add(24*time.Hour), policy.Researcher{Name: "Fleet", Key: c.researcher.Public(), Prefix: "fleet/",
+		Ceilings: policy.Ceilings{TaskFuel: taskFuel, MemoryPages: payloads.Pages, Seconds: taskSeconds, Tasks: maxTasks}})
+	signed, err := p.Sign(rootKey)
 	if err != nil {
 		return nil, err
 	}
 	s := &stage{address: "127.0.0.1:0", opt: hub.Options{
-		Data: filepath.Join(dir, "data"), Policy: encoded, Log: c.opt.Log.With("hub", true), Reclaim: reclaim,
+		Data: filepath.Join(dir, "data"), Root: root, Policies: []policy.Signed{signed}, Log: c.opt.Log.With("hub", true), Reclaim: reclaim,
 		MaxConnections: 2*c.opt.Volunteers + 64, MaxPerNetwork: 2*c.opt.Volunteers + 64,
 		UnsafeOneNetwork: true, // all come from this machine
 	}}

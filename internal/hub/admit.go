@@ -29,14 +29,6 @@ func (f *form) signedParts() (s signed, err error) {
 	return s, err
 }
 
-// current makes sure that the hub's policy may be used.
-func (h *Hub) current() error {
-	if err := h.policy.Current(h.now()); err != nil {
-		return refusal(wire.CodePolicy, "this hub's %v", err)
-	}
-	return nil
-}
-
 // postRelease admits a release: what a policy key signed, whose module is what
 // metering its source gives, and which the engine takes.
 func (h *Hub) postRelease(w http.ResponseWriter, r *http.Request) error {
@@ -51,11 +43,15 @@ func (h *Hub) postRelease(w http.ResponseWriter, r *http.Request) error {
 	if err := h.current(); err != nil {
 		return err
 	}
-	rel, who, err := release.Open(s.statement, s.signature, h.policy, h.now())
+	trust := h.trust.Load()
+	rel, who, err := release.Open(s.statement, s.signature, trust.Policy, h.now())
 	if err != nil {
 		return err
 	}
 	digest := canon.Sum(s.statement)
+	if err := trust.GoodRelease(digest, rel.Name, rel.Version); err != nil {
+		return err
+	}
 	if err := h.unstopped(wire.KillRelease, digest); err != nil {
 		return err
 	}

@@ -16,7 +16,6 @@ import (
 	"github.com/countersign/countersign/keys"
 	"github.com/countersign/countersign/meter"
 	"github.com/countersign/countersign/payloads"
-	"github.com/countersign/countersign/policy"
 	"github.com/countersign/countersign/release"
 )
 
@@ -166,13 +165,7 @@ func TestLegacySignature(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := policy.Policy{Type: policy.Type, Version: 1, Expires: canon.TimeOf(began.Add(time.Hour)), Researchers: []policy.Researcher{
-		{Name: "Ada", Key: key, Prefix: "ada/", Ceilings: policy.Ceilings{TaskFuel: 1e12, MemoryPages: 64, Seconds: 600, Tasks: 1e6}}}}
-	text, err := p.Encode()
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := startHub(t, Options{Policy: text})
+	h := startHub(t, Options{Policies: policyOf(t, 1, key)})
 	if status, code := h.post("/v1/releases", releaseParts(v.Statement, v.Signature, nil, nil)...); code != "signature_legacy" {
 		t.Errorf("%d %s", status, code)
 	}
@@ -394,7 +387,7 @@ func TestPolicyChanges(t *testing.T) {
 	h := startHub(t, Options{UnsafeOneNetwork: true})
 	order := h.submit(h.rangeOrder(10), "")
 	h.end()
-	h.opt.Policy = policyOf(t, seeded(t, 2))
+	h.opt.Policies = append(h.opt.Policies, policyOf(t, 2, seeded(t, 2).Public())...)
 	h.start()
 	w := h.join(1)
 	w.send(&wire.Want{Leases: 1})
@@ -403,7 +396,7 @@ func TestPolicyChanges(t *testing.T) {
 		t.Errorf("%+v", info)
 	}
 	h.end()
-	h.opt.Policy = policyOf(t, seeded(t, 1))
+	h.opt.Policies = append(h.opt.Policies, policyOf(t, 3, seeded(t, 1).Public())...)
 	h.start()
 	h.join(1).want(1)
 }

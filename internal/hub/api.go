@@ -215,16 +215,10 @@ func (h *Hub) getResults(w http.ResponseWriter, r *http.Request) error {
 	}
 }
 
-func (h *Hub) getPolicy(w http.ResponseWriter, r *http.Request) error {
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Access-Control-Allow-Origin", "*")
-	w.Write(h.opt.Policy) // fails if the client left
-	return nil
-}
-
 // Status is how the hub stands, in a few numbers.
 func (h *Hub) Status() wire.StatusInfo {
 	s := wire.StatusInfo{Hub: h.id, Time: canon.TimeOf(h.now()), Orders: map[string]int{}, Votes: h.stored.Load(), Results: h.results.Load()}
+	s.Trust = h.trustInfo(h.trust.Load(), h.now())
 	orders := h.catalog.allOrders()
 	h.mu.Lock()
 	defer h.mu.Unlock()

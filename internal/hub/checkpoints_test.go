@@ -480,7 +480,7 @@ func TestKillNineKeepsCheckpoints(t *testing.T) {
 		t.Fatalf("building cmd/hub: %v\n%s", err, out)
 	}
 	policyFile := filepath.Join(dir, "policy.json")
-	if err := os.WriteFile(policyFile, policyOf(t, seeded(t, 1)), 0o600); err != nil {
+	if err := writePolicy(t, policyFile); err != nil {
 		t.Fatal(err)
 	}
 	socket, err := net.Listen("tcp", "127.0.0.1:0")
@@ -489,7 +489,7 @@ func TestKillNineKeepsCheckpoints(t *testing.T) {
 	}
 	address := socket.Addr().String()
 	socket.Close()
-	hub := &process{t: t, args: []string{bin, "serve", "--data", filepath.Join(dir, "data"), "--policy", policyFile, "--listen", address, "--unsafe-one-network", "--log-level", "error"}}
+	hub := &process{t: t, args: []string{bin, "serve", "--data", filepath.Join(dir, "data"), "--policy", policyFile, "--root", rootOf(t).Keys[0].String(), "--listen", address, "--unsafe-one-network", "--log-level", "error"}}
 	hub.start()
 	defer func() { hub.kill() }()
 	h := &testHub{t: t, clock: &clock{}, url: "http://" + address}

@@ -145,7 +145,7 @@ func TestKillNine(t *testing.T) {
 		t.Fatalf("building cmd/hub: %v\n%s", err, out)
 	}
 	policyFile := filepath.Join(dir, "policy.json")
-	if err := os.WriteFile(policyFile, policyOf(t, seeded(t, 1)), 0o600); err != nil {
+	if err := writePolicy(t, policyFile); err != nil {
 		t.Fatal(err)
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -155,7 +155,7 @@ func TestKillNine(t *testing.T) {
 	address := l.Addr().String()
 	l.Close()
 	data := filepath.Join(dir, "data")
-	hub := &process{t: t, args: []string{bin, "serve", "--data", data, "--policy", policyFile, "--listen", address, "--unsafe-one-network", "--log-level", "error"}}
+	hub := &process{t: t, args: []string{bin, "serve", "--data", data, "--policy", policyFile, "--root", rootOf(t).Keys[0].String(), "--listen", address, "--unsafe-one-network", "--log-level", "error"}}
 	hub.start()
 	defer func() { hub.kill() }()
 

@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -13,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -76,15 +78,27 @@ func seeded(t testing.TB, seed byte) keys.SecretKey {
 	return k
 }
 
-func policyOf(t testing.TB, key keys.SecretKey) []byte {
+// rootOf pins the one root key of tests.
+func rootOf(t testing.TB) policy.Root {
+	return policy.Root{Keys: []keys.PublicKey{seeded(t, 99).Public()}, Threshold: 1}
+}
+
+func ada(key keys.PublicKey) policy.Researcher {
+	return policy.Researcher{Name: "Ada", Key: key, Prefix: "ada/", Ceilings: policy.Ceilings{TaskFuel: 1e12, MemoryPages: 64, Seconds: 600, Tasks: 1e6}}
+}
+
+func policyOf(t testing.TB, version int64, key keys.PublicKey) []policy.Signed {
 	t.Helper()
-	p := policy.Policy{Type: policy.Type, Version: 1, Expires: canon.TimeOf(began.Add(300 * 24 * time.Hour)), Researchers: []policy.Researcher{
-		{Name: "Ada", Key: key.Public(), Prefix: "ada/", Ceilings: policy.Ceilings{TaskFuel: 1e12, MemoryPages: 64, Seconds: 600, Tasks: 1e6}}}}
-	data, err := p.Encode()
+	return signPolicy(t, policy.New(version, rootOf(t), began.Add(300*24*time.Hour), ada(key)))
+}
+
+func signPolicy(t testing.TB, p *policy.Policy) []policy.Signed {
+	t.Helper()
+	s, err := p.Sign(seeded(t, 99))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return data
+	return []policy.Signed{s}
 }
 
 // startHub starts a hub on a new directory, or on opt.Data.
@@ -94,8 +108,9 @@ func startHub(t testing.TB, opt Options) *testHub {
 	if opt.Data == "" {
 		opt.Data = filepath.Join(t.TempDir(), "data")
 	}
-	if opt.Policy == nil {
-		opt.Policy = policyOf(t, seeded(t, 1))
+	opt.Root = rootOf(t)
+	if opt.Policies == nil {
+		opt.Policies = policyOf(t, 1, seeded(t, 1).Public())
 	}
 	opt.Now = h.clock.now
 	opt.Log = slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -456,4 +471,10 @@ func (h *testHub) recorder(r *http.Request) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	h.Handler().ServeHTTP(w, r)
 	return w
+}
+
+// writePolicy writes a signed policy, as hub serve reads it.
+func writePolicy(t testing.TB, path string) error {
+	s := policyOf(t, 1, seeded(t, 1).Public())[0]
+	return errors.Join(os.WriteFile(path, s.Statement, 0o600), os.WriteFile(path+".minisig", s.Signatures, 0o600))
 }

@@ -31,10 +31,13 @@ import (
 	"github.com/countersign/countersign/policy"
 )
 
-// Options of New. Data and Policy are needed, everything else has a default.
+// Options of New. Data and Root are needed, and Policies at the first start;
+// everything else has a default.
 type Options struct {
-	Data   string // directory of the store; made if it is not there
-	Policy []byte // the policy statement
+	Data string      // directory of the store; made if it is not there
+	Root policy.Root // who signs the policy
+	// Policies are signed policies, in ascending order, beside those in Data.
+	Policies []policy.Signed
 
 	Title  string // of the page
 	Origin string // where visitors reach the hub, for the embedding example
@@ -81,7 +84,8 @@ type Hub struct {
 	opt     Options
 	log     *slog.Logger
 	now     func() time.Time
-	policy  *policy.Policy
+	trust   atomic.Pointer[trusted]
+	turn    sync.Mutex // of policies and indexes that come
 	store   *store.Store
 	engine  *sandbox.Engine
 	key     ed25519.PrivateKey
@@ -93,6 +97,7 @@ type Hub struct {
 	metrics *metrics
 	notary  *notary
 	handler http.Handler
+	page    atomic.Pointer[http.Handler]
 	admits  chan struct{} // as many as admissions may go on
 	stored  atomic.Uint64 // votes on disk
 	results atomic.Uint64 // verdicts concluded
@@ -105,6 +110,9 @@ type Hub struct {
 	last     job.SessionID
 	closing  bool
 	visits   visits
+	halt     string // an operator's reason, or ""
+	distrust string // the policy's or index's reason to halt, or ""
+	warned   string // the warning about trust that was logged last
 
 	ctx     context.Context // ends with Close
 	stop    context.CancelFunc
@@ -147,13 +155,13 @@ func New(ctx context.Context, opt Options) (*Hub, error) {
 }
 
 func (h *Hub) open(ctx context.Context) (err error) {
-	if h.policy, err = policy.Parse(h.opt.Policy); err != nil {
-		return fmt.Errorf("reading the policy: %w", err)
-	}
-	if err := h.policy.Current(h.now()); err != nil {
-		return fmt.Errorf("reading the policy: %w", err)
+	if len(h.opt.Root.Keys) == 0 {
+		return errNoRoot
 	}
 	if h.store, err = store.Open(h.opt.Data, &store.Options{CheckpointBytes: h.opt.CheckpointBytes}); err != nil {
+		return err
+	}
+	if err := h.openTrust(); err != nil {
 		return err
 	}
 	h.key = h.store.Key()
@@ -180,6 +188,8 @@ func (h *Hub) open(ctx context.Context) (err error) {
 	h.mu.Lock()
 	h.perform(h.machine.Settle(h.now()))
 	h.mu.Unlock()
+	h.lookAtTrust()
+	h.repage()
 	h.handler = h.routes()
 	return nil
 }
@@ -196,7 +206,7 @@ func (h *Hub) Key() wire.Key { return h.id }
 func (h *Hub) LogKey() translog.VKey { return h.notary.key.VKey }
 
 // Policy is what the hub admits by.
-func (h *Hub) Policy() *policy.Policy { return h.policy }
+func (h *Hub) Policy() *policy.Policy { return h.trust.Load().Policy }
 
 // Handler serves the whole hub: page, API and worker connections.
 func (h *Hub) Handler() http.Handler { return h.handler }
@@ -259,6 +269,7 @@ func (h *Hub) tick() {
 		case <-h.ctx.Done():
 			return
 		case <-t.C:
+			h.lookAtTrust()
 			h.work(func(m *job.Machine) []job.Action { return m.Tick(h.now()) })
 		}
 	}

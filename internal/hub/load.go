@@ -34,17 +34,21 @@ func (h *Hub) statements(kind store.Kind) ([]store.Statement, error) {
 }
 
 func (h *Hub) loadReleases() error {
+	trust := h.trust.Load()
 	all, err := h.statements(store.Release)
 	if err != nil {
 		return err
 	}
 	for _, st := range all {
-		r, _, err := release.Open(st.Bytes, st.Signature, h.policy, st.At)
+		r, _, err := release.Open(st.Bytes, st.Signature, trust.Policy, st.At)
 		if err != nil {
 			h.withhold(wire.KillRelease, st.Digest, err)
 			if r, err = release.Parse(st.Bytes); err != nil {
 				return fmt.Errorf("release %s: %w", st.Digest.Short(), err)
 			}
+		}
+		if err := trust.GoodRelease(st.Digest, r.Name, r.Version); err != nil && canon.ClassOf(err) != "halted" {
+			h.withhold(wire.KillRelease, st.Digest, err)
 		}
 		if err := h.loadModule(r); err != nil {
 			h.withhold(wire.KillRelease, st.Digest, err)
@@ -75,17 +79,21 @@ func (h *Hub) withhold(scope wire.Scope, d canon.Digest, why error) {
 }
 
 func (h *Hub) loadOrders() error {
+	trust := h.trust.Load()
 	all, err := h.statements(store.Order)
 	if err != nil {
 		return err
 	}
 	for _, st := range all {
-		o, _, err := release.OpenOrder(st.Bytes, st.Signature, h.policy, h.named, st.At)
+		o, _, err := release.OpenOrder(st.Bytes, st.Signature, trust.Policy, h.named, st.At)
 		if err != nil {
 			h.withhold(wire.KillOrder, st.Digest, err)
 			if o, err = release.ParseOrder(st.Bytes); err != nil {
 				return fmt.Errorf("order %s: %w", st.Digest.Short(), err)
 			}
+		}
+		if err := trust.Good("order", st.Digest); err != nil && canon.ClassOf(err) != "halted" {
+			h.withhold(wire.KillOrder, st.Digest, err)
 		}
 		rel, err := h.catalog.release(o.ReleaseSHA256)
 		if err != nil {
@@ -163,9 +171,11 @@ func (h *Hub) loadKills() error {
 func (h *Hub) applyKill(now time.Time, k store.Kill) []job.Action {
 	switch {
 	case k.Resume:
-		return h.machine.Lift(now)
+		h.halt = ""
+		return h.rehalt(now)
 	case k.Scope == wire.KillAll:
-		return h.machine.Halt(k.Reason)
+		h.halt = k.Reason
+		return h.rehalt(now)
 	}
 	d, err := canon.ParseDigest(k.Target)
 	if err != nil {

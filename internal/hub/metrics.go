@@ -60,6 +60,21 @@ func newMetrics(h *Hub) *metrics {
 		}
 		return 0
 	})
+	gauge("policy_expires_seconds", "Seconds until the policy expires.", func() float64 {
+		return h.Policy().Expires.Time().Sub(h.now()).Seconds()
+	})
+	gauge("index_expires_seconds", "Seconds until the index goes stale; negative: it is; 0: there is none.", func() float64 {
+		if x := h.trust.Load().Index; x != nil {
+			return x.Expires.Time().Sub(h.now()).Seconds()
+		}
+		return 0
+	})
+	gauge("trust_warning", "1 while policy or index need care, see /v1/status.", func() float64 {
+		if h.trustInfo(h.trust.Load(), h.now()).Warning != "" {
+			return 1
+		}
+		return 0
+	})
 	gauge("checkpoint_bytes", "Bytes of checkpoints on disk.", func() float64 {
 		now, _ := h.store.CheckpointBytes()
 		return float64(now)

@@ -26,11 +26,15 @@ func (h *Hub) postOrder(w http.ResponseWriter, r *http.Request) error {
 	if err := h.current(); err != nil {
 		return err
 	}
-	o, who, err := release.OpenOrder(s.statement, s.signature, h.policy, h.usable, h.now())
+	trust := h.trust.Load()
+	o, who, err := release.OpenOrder(s.statement, s.signature, trust.Policy, h.usable, h.now())
 	if err != nil {
 		return err
 	}
 	digest := canon.Sum(s.statement)
+	if err := trust.Good("order", digest); err != nil {
+		return err
+	}
 	if err := h.unstopped(wire.KillOrder, digest); err != nil {
 		return err
 	}

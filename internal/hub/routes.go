@@ -34,6 +34,9 @@ func (h *Hub) routes() http.Handler {
 	handle("POST /v1/releases", h.postRelease)
 	handle("POST /v1/orders", h.postOrder)
 	handle("POST /v1/stops", h.postStop)
+	handle("POST /v1/policy", h.postPolicy)
+	handle("POST /v1/index", h.postIndex)
+	handle("GET /v1/index", h.getIndex)
 	handle("GET /v1/releases", h.getReleases)
 	handle("GET /v1/orders", h.getOrders)
 	handle("GET /v1/orders/{order}", h.getOrder)
@@ -45,19 +48,26 @@ func (h *Hub) routes() http.Handler {
 	handle("POST /v1/resume", h.postResume)
 	handle("GET /healthz", h.getHealth)
 	mux.Handle("GET /metrics", h.metrics.handler())
-	page := webworker.Handler(h.pageData())
+	page := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*h.page.Load()).ServeHTTP(w, r) })
 	for _, path := range []string{"/{$}", "/countersign.js", "/page.css", "/icon.svg"} {
 		mux.Handle("GET "+path, page)
 	}
 	return h.guard(mux)
 }
 
+// repage writes the page again, which names researchers and warnings.
+func (h *Hub) repage() {
+	page := webworker.Handler(h.pageData())
+	h.page.Store(&page)
+}
+
 func (h *Hub) pageData() webworker.PageData {
-	data := webworker.PageData{Title: h.opt.Title, Origin: h.opt.Origin, Log: h.notary.key.VKey.String()}
+	data := webworker.PageData{Title: h.opt.Title, Origin: h.opt.Origin, Warning: h.trustInfo(h.trust.Load(), h.now()).Warning,
+		Log: h.notary.key.VKey.String()}
 	for _, k := range h.notary.keys {
 		data.Witnesses = append(data.Witnesses, k.String())
 	}
-	for _, r := range h.policy.Researchers {
+	for _, r := range h.Policy().Researchers {
 		data.Researchers = append(data.Researchers, webworker.Researcher{Name: r.Name, Key: r.Key.String(), Prefix: r.Prefix})
 	}
 	return data

@@ -22,7 +22,7 @@ func (h *Hub) postStop(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	stop, who, err := release.OpenStop(s.statement, s.signature, h.policy, h.stopped)
+	stop, who, err := release.OpenStop(s.statement, s.signature, h.Policy(), h.stopped)
 	if err != nil {
 		return err
 	}

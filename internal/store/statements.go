@@ -21,6 +21,7 @@ const (
 	Release Kind = "release"
 	Order   Kind = "order"
 	Stop    Kind = "stop"
+	Policy  Kind = "policy"
 )
 
 func (k Kind) bucket() []byte {
@@ -31,6 +32,8 @@ func (k Kind) bucket() []byte {
 		return bucketOrders
 	case Stop:
 		return bucketStops
+	case Policy:
+		return bucketPolicies
 	}
 	panic("store: no such kind of statement: " + string(k))
 }

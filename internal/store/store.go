@@ -23,6 +23,8 @@ var (
 	bucketReleases = []byte("releases")
 	bucketOrders   = []byte("orders")
 	bucketStops    = []byte("stops")
+	bucketPolicies = []byte("policies")
+	bucketIndex    = []byte("index") // one key
 	bucketInputs   = []byte("inputs")
 	bucketOperator = []byte("operator")
 	bucketVotes    = []byte("votes")
@@ -135,12 +137,12 @@ func (s *Store) schema(readOnly bool) error {
 			if got := string(b.Get(keySchema)); got != Schema {
 				return fmt.Errorf("its schema is %q, this program knows %q", got, Schema)
 			}
-			return nil
+			return addBuckets(tx, readOnly)
 		}
 		if readOnly {
 			return errors.New("no hub was started on it")
 		}
-		for _, name := range [][]byte{bucketMeta, bucketReleases, bucketOrders, bucketStops, bucketInputs, bucketOperator, bucketVotes, bucketVerdicts, bucketOutputs, bucketLanes} {
+		for _, name := range [][]byte{bucketMeta, bucketReleases, bucketOrders, bucketStops, bucketPolicies, bucketIndex, bucketInputs, bucketOperator, bucketVotes, bucketVerdicts, bucketOutputs, bucketLanes} {
 			if _, err := tx.CreateBucket(name); err != nil {
 				return err
 			}
@@ -151,6 +153,19 @@ func (s *Store) schema(readOnly bool) error {
 		return s.db.View(check)
 	}
 	return s.db.Update(check)
+}
+
+// addBuckets makes those that stores of version 0.1.0 do not have.
+func addBuckets(tx *bolt.Tx, readOnly bool) error {
+	if readOnly {
+		return nil
+	}
+	for _, name := range [][]byte{bucketPolicies, bucketIndex} {
+		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Key is the hub's own key.

@@ -218,9 +218,8 @@ func (s *scene) rename(d canon.Digest, old, new string) canon.Digest {
 }
 
 func (s *scene) trustPolicy(prefix string, taskFuel uint64) {
-	s.opt.Trust = Trust{Policy: &policy.Policy{Type: policy.Type, Version: 1, Expires: canon.TimeOf(s.now.Add(time.Hour)),
-		Researchers: []policy.Researcher{{Name: "Alice", Key: s.signer.Public(), Prefix: prefix,
-			Ceilings: policy.Ceilings{TaskFuel: taskFuel, MemoryPages: 1000, Seconds: 1000, Tasks: 1000}}}}}
+	s.opt.Trust = Trust{Policy: policy.New(1, policy.Root{}, s.now.Add(time.Hour), policy.Researcher{Name: "Alice", Key: s.signer.Public(), Prefix: prefix,
+		Ceilings: policy.Ceilings{TaskFuel: taskFuel, MemoryPages: 1000, Seconds: 1000, Tasks: 1000}})}
 }
 
 func TestWorkUnderAPolicy(t *testing.T) {

@@ -53,6 +53,13 @@ var statuses = map[string]int{
 	"expiry":                http.StatusUnprocessableEntity,
 	"name_prefix":           http.StatusForbidden,
 	"ceiling":               http.StatusForbidden,
+	"threshold":             http.StatusForbidden,
+	"policy_chain":          http.StatusConflict,
+	"policy_version":        http.StatusConflict,
+	"rollback":              http.StatusConflict,
+	"floor":                 http.StatusForbidden,
+	"revoked":               http.StatusForbidden,
+	"index_missing":         http.StatusServiceUnavailable,
 
 	CodeMessage:       http.StatusBadRequest,
 	CodeJoinSignature: http.StatusForbidden,

@@ -107,6 +107,46 @@ type StatusInfo struct {
 	Orders  map[string]int `json:"orders"` // by state
 	Votes   uint64         `json:"votes"`
 	Results uint64         `json:"results"` // tasks with a verdict
+	Trust   TrustInfo      `json:"trust"`
+}
+
+// PolicyAdmitted answers POST /v1/policy.
+type PolicyAdmitted struct {
+	Policy  canon.Digest `json:"policy"`
+	Version int64        `json:"version"`
+}
+
+// IndexAdmitted answers POST /v1/index.
+type IndexAdmitted struct {
+	Sequence uint64     `json:"sequence"`
+	Expires  canon.Time `json:"expires"`
+}
+
+// PolicyChain answers GET /v1/policy: all policies in ascending order.
+type PolicyChain struct {
+	Policies []SignedPolicy `json:"policies"`
+}
+
+// SignedPolicy is a policy with its bundle of signatures, in base64.
+type SignedPolicy struct {
+	Statement  []byte `json:"statement"`
+	Signatures []byte `json:"signatures"`
+}
+
+// SignedIndex answers GET /v1/index, in base64.
+type SignedIndex struct {
+	Statement []byte `json:"statement"`
+	Signature []byte `json:"signature"`
+}
+
+// TrustInfo says how fresh a hub's trust is.
+type TrustInfo struct {
+	PolicyVersion int64       `json:"policy_version"`
+	PolicyExpires canon.Time  `json:"policy_expires"`
+	Index         string      `json:"index"` // none, missing, fresh, aging, stale
+	IndexSequence uint64      `json:"index_sequence,omitempty"`
+	IndexExpires  *canon.Time `json:"index_expires,omitempty"`
+	Warning       string      `json:"warning,omitempty"`
 }
 
 // KillRequest is the body of POST /v1/kill, with the operator's token.

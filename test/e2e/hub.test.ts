@@ -33,12 +33,12 @@ const leaving: (() => Promise<void> | void)[] = [];
 
 before(async () => {
   desk = new Desk("ada");
-  desk.signer(
-    "policy", "new", "--researcher", "Ada Lovelace,ada/,ada.pub", "--researcher", `Grace Hopper,grace/,${grace.text}`,
-    "--max-task-fuel", String(2 ** 53 - 1), "-o", "policy.json",
+  desk.policy(
+    "root", "--researcher", "Ada Lovelace,ada/,ada.pub", "--researcher", `Grace Hopper,grace/,${grace.text}`,
+    "--max-task-fuel", String(2 ** 53 - 1),
   );
   hub = new Running(
-    desk.dir, "hub", "serve", "--data", "data", "--listen", "127.0.0.1:0", "--policy", "policy.json", "--unsafe-one-network",
+    desk.dir, "hub", "serve", "--data", "data", "--listen", "127.0.0.1:0", "--policy", "policy.json", "--root", "root.pub", "--unsafe-one-network",
     "--allow-origin", "http://localhost:18099",
   );
   const said = await hub.says(/listening\s+(http:\S+)/);

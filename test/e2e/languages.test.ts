@@ -16,8 +16,8 @@ let visitor: Visitor;
 
 before(async () => {
   desk = new Desk("ada");
-  desk.signer("policy", "new", "--researcher", "Ada Lovelace,ada/,ada.pub", "-o", "policy.json");
-  hub = new Running(desk.dir, "hub", "serve", "--data", "data", "--listen", "127.0.0.1:0", "--policy", "policy.json", "--unsafe-one-network");
+  desk.policy("root", "--researcher", "Ada Lovelace,ada/,ada.pub");
+  hub = new Running(desk.dir, "hub", "serve", "--data", "data", "--listen", "127.0.0.1:0", "--policy", "policy.json", "--root", "root.pub", "--unsafe-one-network");
   url = (await hub.says(/listening\s+(http:\S+)/))[1]!;
   native = new Running(desk.dir, "verifysim", "work", "--hub", url, "--keys", "ada.pub");
   visitor = await Visitor.arrive();

@@ -37,6 +37,14 @@ export class Desk {
     return run(this.dir, "signer", ...args);
   }
 
+  /** Writes a policy that root signs, with these researchers; hub serve wants both. */
+  policy(root: string, ...args: string[]): void {
+    this.signer("key", "new", root);
+    this.signer("policy", "init", "--root", `${root}.pub`, ...args, "-o", "policy.json");
+    this.signer("policy", "sign", "policy.json", "-k", `${root}.key`);
+    this.signer("policy", "merge", "policy.json");
+  }
+
   /** The public key of a name. */
   key(name: string): string {
     return readFileSync(join(this.dir, `${name}.pub`), "utf8").trim().split("\n").at(-1)!;

@@ -21,8 +21,8 @@ const limits = { task_fuel: 2 ** 50, segment_fuel: 2 ** 30, memory_pages: 16, se
 
 before(async () => {
   desk = new Desk();
-  desk.signer("policy", "new", "--researcher", `Grace Hopper,grace/,${grace.text}`, "--max-task-fuel", String(2 ** 53 - 1), "-o", "policy.json");
-  hub = new Running(desk.dir, "hub", "serve", "--data", "data", "--listen", "127.0.0.1:0", "--policy", "policy.json", "--unsafe-one-network");
+  desk.policy("root", "--researcher", `Grace Hopper,grace/,${grace.text}`, "--max-task-fuel", String(2 ** 53 - 1));
+  hub = new Running(desk.dir, "hub", "serve", "--data", "data", "--listen", "127.0.0.1:0", "--policy", "policy.json", "--root", "root.pub", "--unsafe-one-network");
   url = (await hub.says(/listening\s+(http:\S+)/))[1]!;
 });
 

@@ -56,13 +56,15 @@ func newStage(t *testing.T) *stage {
 	t.Helper()
 	ada, grace := key(t, "ada"), key(t, "grace")
 	ceilings := policy.Ceilings{TaskFuel: 1 << 40, MemoryPages: payloads.Pages, Seconds: 60, Tasks: 1 << 20}
-	p := policy.Policy{Type: policy.Type, Version: 1, Expires: in(24 * time.Hour), Researchers: []policy.Researcher{
-		{Name: "Ada", Key: ada.Public(), Prefix: "ada/", Ceilings: ceilings}, {Name: "Grace", Key: grace.Public(), Prefix: "grace/", Ceilings: ceilings}}}
-	encoded, err := p.Encode()
+	rootKey := key(t, "root")
+	root := policy.Root{Keys: []keys.PublicKey{rootKey.Public()}, Threshold: 1}
+	p := policy.New(1, root, time.Now().Add(24*time.Hour),
+		policy.Researcher{Name: "Ada", Key: ada.Public(), Prefix: "ada/", Ceilings: ceilings}, policy.Researcher{Name: "Grace", Key: grace.Public(), Prefix: "grace/", Ceilings: ceilings})
+	signed, err := p.Sign(rootKey)
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := hub.New(t.Context(), hub.Options{Data: filepath.Join(t.TempDir(), "data"), Policy: encoded, Log: slog.New(slog.DiscardHandler),
+	h, err := hub.New(t.Context(), hub.Options{Data: filepath.Join(t.TempDir(), "data"), Root: root, Policies: []policy.Signed{signed}, Log: slog.New(slog.DiscardHandler),
 		UnsafeOneNetwork: true, MaxConnections: 1000, MaxPerNetwork: 1000, Reclaim: 100 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)

@@ -9,7 +9,7 @@ import { type Bytes, equal, fromLatin1, toLatin1 } from "./bytes.ts";
 import { Failure } from "./failure.ts";
 
 /** Members in the order of the specification. */
-export type Value = string | number | { readonly [name: string]: Value | undefined };
+export type Value = string | number | readonly Value[] | { readonly [name: string]: Value | undefined };
 
 export function encode(value: Value): Bytes {
   return fromLatin1(JSON.stringify(value, null, 2) + "\n");
@@ -49,6 +49,13 @@ export function integer(m: Map<string, unknown>, name: string): number {
   const v = m.get(name);
   if (typeof v !== "number" || !Number.isSafeInteger(v) || v < 0) throw shape(`${name} is not an integer from 0 to 2^53-1`);
   return v;
+}
+
+/** The elements of an array; each reads an element as if it were a member. */
+export function list<T>(m: Map<string, unknown>, name: string, each: (m: Map<string, unknown>, name: string) => T): T[] {
+  const v = m.get(name);
+  if (!Array.isArray(v)) throw shape(`${name} is not a list`);
+  return v.map((element: unknown) => each(new Map([[name, element]]), name));
 }
 
 export function digest(m: Map<string, unknown>, name: string): string {

@@ -10,6 +10,16 @@ export type Check =
   | "encoding"
   | "bounds"
   | "expiry"
+  | "name_prefix"
+  | "ceiling"
+  | "threshold"
+  | "policy_chain"
+  | "policy_version"
+  | "rollback"
+  | "index_missing"
+  | "halted"
+  | "revoked"
+  | "floor"
   | "statement_sha256"
   | "module_length"
   | "module_sha256"
@@ -40,6 +50,16 @@ const sentences: Record<Check, string> = {
   encoding: "The signed statement is not written in the one form that is accepted.",
   bounds: "The signed statement asks for something outside the allowed bounds.",
   expiry: "The signed statement has expired, or this computer's clock is wrong.",
+  name_prefix: "The researcher's key may not sign programs of this name.",
+  ceiling: "The program asks for more than the policy allows its researcher.",
+  threshold: "Not enough of the root keys that this page trusts have signed the policy.",
+  policy_chain: "The policies that the hub sent do not follow one another.",
+  policy_version: "The hub sent an old policy together with a newer index.",
+  rollback: "The hub sent something older than was seen before.",
+  index_missing: "The hub has no index, so nobody says what is still good.",
+  halted: "Everything is halted by whoever keeps the index.",
+  revoked: "This program, order or key has been revoked.",
+  floor: "This version of the program is too old to be run.",
   statement_sha256: "The hub sent another statement than the one it announced.",
   module_length: "The program is longer or shorter than the researcher signed.",
   module_sha256: "The program is not the one that the researcher signed.",

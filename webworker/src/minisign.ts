@@ -33,6 +33,40 @@ export function parseKeys(list: string): PublicKey[] {
   return [...new Set(texts)].map(parsePublicKey);
 }
 
+const maxSignatures = 32;
+
+/** Cuts a bundle, several signature files one after the other, and checks the form of each. */
+export function split(bundle: Bytes): Bytes[] {
+  if (bundle.length > maxSignatures * maxSignature) throw new Failure("too_large", `signatures of ${bundle.length} bytes`);
+  const all: Bytes[] = [];
+  for (let start = 0; start < bundle.length; ) {
+    let end = start;
+    for (let line = 0; line < 4; line++) {
+      end = bundle.indexOf(0x0a, end) + 1;
+      if (end === 0) throw malformed("want four lines each");
+    }
+    if (all.length === maxSignatures) throw new Failure("too_large", `more than ${maxSignatures} signatures`);
+    const block = bundle.slice(start, end);
+    parse(block);
+    all.push(block);
+    start = end;
+  }
+  return all;
+}
+
+/** Which of trusted signed message, each Ed25519 key once. Blocks that do not verify count nothing. */
+export async function signers(trusted: readonly PublicKey[], message: Bytes, blocks: readonly Bytes[]): Promise<PublicKey[]> {
+  const found = new Map<string, PublicKey>();
+  for (const block of blocks) {
+    const key = await verify(trusted, message, block).catch((e: unknown) => {
+      if (e instanceof Failure) return null;
+      throw e;
+    });
+    if (key !== null) found.set(toLatin1(key.raw.subarray(10)), key);
+  }
+  return [...found.values()];
+}
+
 interface Signature {
   readonly keyID: Bytes;
   readonly signature: Bytes;

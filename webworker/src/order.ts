@@ -31,9 +31,10 @@ export interface OpenOrder {
 }
 
 /** Opens an order, or throws the Failure of the first check that fails. now is in milliseconds since 1970. */
-export async function openOrder(statement: Bytes, signature: Bytes, trusted: readonly PublicKey[], now: number): Promise<OpenOrder> {
+export async function openOrder(statement: Bytes, signature: Bytes, trusted: readonly PublicKey[], now: number, allowed: (signer: PublicKey) => void = () => {}): Promise<OpenOrder> {
   if (statement.length > maxStatement) throw new Failure("too_large", `order of ${statement.length} bytes`);
   const signer = await verify(trusted, statement, signature);
+  allowed(signer);
   const order = decode(statement, maxStatement, rebuild);
   const rule = checkBounds(order);
   checkAge("order", order.expires, now);

@@ -47,10 +47,12 @@ export async function openRelease(
   signature: Bytes,
   trusted: readonly PublicKey[],
   now: number,
+  allowed: (signer: PublicKey) => void = () => {},
 ): Promise<OpenRelease> {
   // Nothing of a statement is parsed before its bytes are known to be signed.
   if (statement.length > maxStatement) throw new Failure("too_large", `release of ${statement.length} bytes`);
   const signer = await verify(trusted, statement, signature);
+  allowed(signer);
   const release = decode(statement, maxStatement, rebuild);
   checkBounds(release);
   checkExpiry(release, now);
@@ -115,7 +117,7 @@ function checkBounds(r: Release): void {
   within("output_bytes", l.output_bytes, 0, 1 << 20);
 }
 
-function validName(name: string): boolean {
+export function validName(name: string): boolean {
   return name.length <= 64 && /^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\/[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/.test(name);
 }
 
