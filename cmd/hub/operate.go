@@ -297,8 +297,8 @@ func printReport(w io.Writer, r *hub.Report) error {
 	if r.More > 0 {
 		fmt.Fprintf(w, "... and %d more\n", r.More)
 	}
-	_, err := fmt.Fprintf(w, "%d releases, %d orders, %d stops, %d kills, %d log entries, %d blobs, %d checkpoints, %d votes, %d verdicts (%d undecided)\n",
-		r.Releases, r.Orders, r.Stops, r.Kills, r.Leaves, r.Blobs, r.Lanes, r.Votes, r.Verdicts, r.Undecided)
+	_, err := fmt.Fprintf(w, "%d policies, %d releases, %d orders, %d stops, %d kills, %d log entries, %d blobs, %d checkpoints, %d votes, %d verdicts (%d undecided)\n",
+		r.Policies, r.Releases, r.Orders, r.Stops, r.Kills, r.Leaves, r.Blobs, r.Lanes, r.Votes, r.Verdicts, r.Undecided)
 	if len(r.Problems) == 0 && err == nil {
 		_, err = fmt.Fprintln(w, "sound")
 	}

@@ -51,7 +51,7 @@ func TestFleet(t *testing.T) {
 // TestHandedOn: tasks go from one volunteer to the next, and what liars hand on
 // wins nothing.
 func TestHandedOn(t *testing.T) {
-	r := play(t, Options{Seed: 6, Volunteers: 24, Liars: 13, Vanish: 30, Tasks: 12, Steps: 20_000, Restarts: 1})
+	r := play(t, Options{Seed: 6, Volunteers: 24, Liars: 13, Vanish: 40, Tasks: 12, Steps: 80_000, Restarts: 1})
 	if !r.OK() || r.Right+r.Undecided != 12 || r.Right < 10 || r.Resumed == 0 || r.Vanished == 0 {
 		t.Errorf("%+v", r)
 	}

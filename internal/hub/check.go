@@ -6,11 +6,13 @@ import (
 	"github.com/countersign/countersign/internal/canon"
 	"github.com/countersign/countersign/internal/store"
 	"github.com/countersign/countersign/internal/wire"
+	"github.com/countersign/countersign/policy"
 	"github.com/countersign/countersign/release"
 )
 
 // Report is what Check found.
 type Report struct {
+	Policies  int      `json:"policies"`
 	Releases  int      `json:"releases"`
 	Orders    int      `json:"orders"`
 	Stops     int      `json:"stops"`
@@ -40,7 +42,7 @@ func Check(dir string, oneNetwork bool) (*Report, error) {
 	}
 	defer s.Close()
 	c := &checker{store: s, oneNetwork: oneNetwork, report: &Report{Problems: []string{}}, releases: map[canon.Digest]*release.Release{}, orders: map[canon.Digest]*release.Order{}}
-	for _, step := range []func() error{c.blobs, c.releasesOf, c.ordersOf, c.rest, c.log, c.checkpoints, c.votes, c.verdicts} {
+	for _, step := range []func() error{c.blobs, c.policiesOf, c.releasesOf, c.ordersOf, c.rest, c.log, c.checkpoints, c.votes, c.verdicts} {
 		if err := step(); err != nil {
 			return c.report, fmt.Errorf("checking %s: %w", dir, err)
 		}
@@ -75,6 +77,16 @@ func (c *checker) problem(format string, args ...any) {
 func (c *checker) blobs() (err error) {
 	c.report.Blobs, err = c.store.CheckBlobs(func(name string, err error) { c.problem("blob %s: %v", name, err) })
 	return err
+}
+
+func (c *checker) policiesOf() error {
+	return c.store.Statements(store.Policy, func(st store.Statement) error {
+		c.report.Policies++
+		if _, err := policy.Parse(st.Bytes); err != nil {
+			c.problem("policy %s: %v", st.Digest, err)
+		}
+		return nil
+	})
 }
 
 func (c *checker) releasesOf() error {

@@ -76,22 +76,22 @@ func TestLog(t *testing.T) {
 	t.Parallel()
 	h := startHub(t, Options{LogOrigin: "hub.example/log"})
 	v := h.verifier(0)
-	if c := h.checkpoint(v); c.Size != 0 || c.Origin != "hub.example/log" {
+	if c := h.checkpoint(v); c.Size != 1 || c.Origin != "hub.example/log" {
 		t.Errorf("a new log: %+v", c)
 	}
 	o := h.rangeOrder(10)
 	order := h.submit(o, "")
 	stop := h.stopOrder(order)
-	eventually(t, "the stop is published, which it did not wait for", func() bool { return h.checkpoint(v).Size == 3 })
-	all := []canon.Digest{o.ReleaseSHA256, order, stop}
-	for i, d := range all {
+	eventually(t, "the stop is published, which it did not wait for", func() bool { return h.checkpoint(v).Size == 4 })
+	all := []canon.Digest{canon.Sum(h.opt.Policies[0].Statement), o.ReleaseSHA256, order, stop}
+	for i, d := range all[1:] {
 		c, err := h.proved(v, d)
-		if err != nil || c.Size != 3 {
+		if err != nil || c.Size != 4 {
 			t.Errorf("statement %d: %+v, %v", i, c, err)
 		}
 	}
 	h.release() // it is there
-	if c := h.checkpoint(v); c.Size != 3 {
+	if c := h.checkpoint(v); c.Size != 4 {
 		t.Errorf("the same release again: size %d", c.Size)
 	}
 	h.fetchedAs(all)
@@ -163,7 +163,7 @@ func (h *testHub) headers() {
 			h.t.Errorf("%s: %d %q, want %q", path, res.StatusCode, got, want)
 		}
 	}
-	for _, path := range []string{"/log/tile/0/000", "/log/tile/0/000.p/4", "/log/tile/0/001", "/log/tile/1/000", "/log/tile/1/000.p/1", "/log/tile/entries/000", "/log/tile/entries/000.p/4", "/log/tile/0/0", "/log/tile/",
+	for _, path := range []string{"/log/tile/0/000", "/log/tile/0/000.p/5", "/log/tile/0/001", "/log/tile/1/000", "/log/tile/1/000.p/1", "/log/tile/entries/000", "/log/tile/entries/000.p/5", "/log/tile/0/0", "/log/tile/",
 		"/log/tile/00/000.p/3", "/log/tile/data/000.p/3", "/log/tile/0/000.p/03", "/log/tile/0/000.p%2F3", "/log/tile/64/000", "/log/tile/9/000", "/log/", "/log/checkpoint/", "/s/" + strings.Repeat("0", 64) + ".tlog-proof",
 		"/s/" + h.first() + ".tlog-proof.minisig", "/s/" + h.first() + ".minisig.tlog-proof"} {
 		if status, code := h.do("GET", path, "", "", http.NoBody); status != 404 || code != wire.CodeNotFound {
@@ -280,7 +280,7 @@ func TestWitnesses(t *testing.T) {
 	o := h.rangeOrder(5)
 	order := h.submit(o, "")
 	eventually(t, "both cosigned the next", func() bool { _, err := h.proved(two, order); return err == nil })
-	if c := h.checkpoint(two); c.Size != 2 || len(c.Witnesses) != 2 {
+	if c := h.checkpoint(two); c.Size != 3 || len(c.Witnesses) != 2 {
 		t.Errorf("published: size %d, %v", c.Size, c.Witnesses)
 	}
 	h.restart()
@@ -314,7 +314,7 @@ func TestWitnessesLate(t *testing.T) {
 	if _, err := h.proved(v, order); canon.ClassOf(err) != translog.ClassWitness {
 		t.Errorf("what was not: %v", err)
 	}
-	if c := h.checkpoint(h.verifier(0, w)); c.Size != 2 || len(c.Witnesses) != 0 {
+	if c := h.checkpoint(h.verifier(0, w)); c.Size != 3 || len(c.Witnesses) != 0 {
 		t.Errorf("published: size %d, %v", c.Size, c.Witnesses)
 	}
 	began = time.Now()
@@ -323,7 +323,7 @@ func TestWitnessesLate(t *testing.T) {
 		t.Errorf("a stop waited %v for a witness", took)
 	}
 	w.down.Store(false)
-	eventually(t, "the witness cosigned what it missed", func() bool { c, err := h.proved(v, order); return err == nil && c.Size == 3 })
+	eventually(t, "the witness cosigned what it missed", func() bool { c, err := h.proved(v, order); return err == nil && c.Size == 4 })
 }
 
 // TestWitnessHangs: a hub with a witness that does not answer closes at once.
@@ -372,7 +372,7 @@ func TestLogOfAnotherDisk(t *testing.T) {
 	if err := s.PutPublished(text, []string{keptPublished}, func(error) {}); err != nil || s.Close() != nil {
 		t.Fatal(err)
 	}
-	if _, err := New(context.Background(), other.opt); err == nil || !strings.Contains(err.Error(), "the log on disk has 0 entries, and 1 were published") {
+	if _, err := New(context.Background(), other.opt); err == nil || !strings.Contains(err.Error(), "the log on disk has 1 entries, and 2 were published") {
 		t.Errorf("a log that lost its entries: %v", err)
 	}
 	wrong := h.opt

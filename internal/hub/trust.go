@@ -106,6 +106,9 @@ func (h *Hub) postPolicy(w http.ResponseWriter, r *http.Request) error {
 	if _, err := h.store.PutStatement(store.Policy, store.Statement{Bytes: s.Statement, Signature: s.Signatures, At: h.now()}); err != nil {
 		return err
 	}
+	if err := h.notary.advance(); err != nil {
+		return err
+	}
 	h.follow(t)
 	h.log.Info("policy admitted", "policy", digest, "version", t.Policy.Version, "expires", t.Policy.Expires)
 	h.metrics.admitted.WithLabelValues("policy").Inc()
