@@ -6,7 +6,7 @@ GO      ?= go
 WEB     := webworker
 STAMP   := $(WEB)/node_modules/.package-lock.json
 
-.PHONY: demo test check check-arm build web payloads bench bench-meter bench-costs bench-stack conformance bench-checkpoints bench-warm e2e unit race fuzz fuzz-modules corpus clean
+.PHONY: demo test check check-arm build web payloads bench bench-meter bench-costs bench-stack conformance bench-checkpoints bench-host bench-warm e2e unit race fuzz fuzz-modules corpus clean
 
 demo: build ## ONCE=1 ends after the verification
 	ONCE=$(ONCE) PORT=$(PORT) scripts/demo.sh
@@ -74,6 +74,10 @@ bench-costs: ## what single instructions cost in time
 
 bench-checkpoints: ## how much of visitors' time is kept, and the curve in docs
 	$(GO) run ./bench/checkpoints -svg docs/img/checkpoints.svg
+
+bench-host: need-engines $(STAMP) ## how fast the hosts are, in browsers and in Go; WRITE=1 writes docs/host-performance.md
+	node bench/host/run.mjs $(if $(WRITE),--write docs/host-performance.md)
+	$(GO) test ./internal/sandbox -run '^$$' -bench 'Segment|Refill|Compile'
 
 bench-warm: need-browser $(STAMP) ## how much faster tasks are after a warm-up
 	node bench/warm/warm.mjs 5
