@@ -6,7 +6,7 @@ GO      ?= go
 WEB     := webworker
 STAMP   := $(WEB)/node_modules/.package-lock.json
 
-.PHONY: demo test check check-arm build web payloads bench bench-meter bench-costs bench-stack conformance bench-checkpoints bench-host bench-warm e2e unit race fuzz fuzz-modules corpus clean
+.PHONY: demo test check check-arm build web payloads bench bench-meter bench-costs bench-stack conformance probe bench-checkpoints bench-host bench-warm e2e unit race fuzz fuzz-modules corpus clean
 
 demo: build ## ONCE=1 ends after the verification
 	ONCE=$(ONCE) PORT=$(PORT) scripts/demo.sh
@@ -14,7 +14,7 @@ demo: build ## ONCE=1 ends after the verification
 build:
 	$(GO) build -o bin/ ./cmd/...
 
-test: unit race web-test e2e conformance
+test: unit race web-test e2e conformance probe
 
 # Unit tests, shared vectors, command tests on the real mains.
 unit: need-test need-wasm $(STAMP)
@@ -40,6 +40,10 @@ e2e: build need-browser need-wasm $(STAMP)
 # Every payload and vector in every engine: the same outcome and fuel.
 conformance: need-engines $(STAMP) ## WRITE=1 writes docs/conformance.md
 	node test/conformance/run.mjs $(if $(WRITE),--write docs/conformance.md)
+
+# JavaScript in the place of the runner tries every way out of the sandbox.
+probe: need-engines $(STAMP)
+	node test/probe/run.mjs
 
 # What must hold beside the tests: form, lint, generated files.
 check: $(STAMP)

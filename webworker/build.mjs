@@ -6,57 +6,18 @@
 //   node build.mjs           build dist
 //   node build.mjs --tests   bundle test/*.test.ts and ../test/e2e/*.test.ts into .test for node --test
 
-import { createHash } from "node:crypto";
 import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
+import { bundle, frameDocument, source } from "./bundle.mjs";
 
 process.chdir(dirname(fileURLToPath(import.meta.url)));
 
 // The aim is 20 KiB. What it takes to go on with other people's work, and to
 // check inputs, is above it.
 const maxGzipped = 28 * 1024;
-
-/** Bundles one entry file to text; texts replaces the imports named "embed:NAME". */
-async function bundle(entry, texts, options = {}) {
-  const embed = {
-    name: "embed",
-    setup(b) {
-      b.onResolve({ filter: /^embed:/ }, (a) => ({ path: a.path.slice("embed:".length), namespace: "embed" }));
-      b.onLoad({ filter: /.*/, namespace: "embed" }, (a) => ({ contents: texts[a.path], loader: "text" }));
-    },
-  };
-  const result = await build({
-    entryPoints: [entry],
-    bundle: true,
-    minify: true,
-    write: false,
-    format: "iife",
-    target: ["es2022"],
-    charset: "ascii",
-    legalComments: "none",
-    plugins: [embed],
-    logLevel: "warning",
-    ...options,
-  });
-  return result.outputFiles[0].text;
-}
-
-const source = (algorithm, text) => `${algorithm}-${createHash(algorithm).update(text).digest("base64")}`;
-
-/** The frame's document: its policy, then its script, which that policy names by hash. */
-function frameDocument(script) {
-  if (/<\/script|<!--/i.test(script)) throw new Error("the frame's script would end its own element");
-  const policy = [
-    "default-src 'none'",
-    "connect-src blob:",
-    "worker-src blob:",
-    `script-src '${source("sha256", script)}' 'wasm-unsafe-eval'`,
-  ].join("; ");
-  return `<!doctype html><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="${policy}"><script>${script}</script>`;
-}
 
 /** Builds the loader into a folder. Options are for the runner. */
 async function buildLoader(outdir, options = {}) {

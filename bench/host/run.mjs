@@ -2,38 +2,22 @@
 // is, in every browser that is here.
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
-import { createRequire } from "node:module";
 import { cpus, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { browsers, closeAll } from "../../test/conformance/browsers.mjs";
+import { bundle, frameDocument } from "../../webworker/bundle.mjs";
 
 const { values: options } = parseArgs({ options: { json: { type: "boolean" }, write: { type: "string" }, only: { type: "string" } } });
 const here = dirname(fileURLToPath(import.meta.url));
 const root = join(here, "../..");
-const { build } = createRequire(join(root, "webworker/package.json"))("esbuild");
 const dir = mkdtempSync(join(tmpdir(), "bench-host-"));
 const patience = 15 * 60_000;
 for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => (closeAll(), process.exit(130)));
 
-/** Bundles one entry; texts replaces the imports named "embed:NAME". */
-async function bundle(entry, texts = {}) {
-  const embed = {
-    name: "embed",
-    setup(b) {
-      b.onResolve({ filter: /^embed:/ }, (a) => ({ path: a.path.slice(6), namespace: "embed" }));
-      b.onLoad({ filter: /.*/, namespace: "embed" }, (a) => ({ contents: texts[a.path], loader: "text" }));
-    },
-  };
-  const { outputFiles } = await build({ entryPoints: [entry], bundle: true, write: false, format: "iife", target: "es2022", minify: true, charset: "ascii", plugins: [embed], logLevel: "warning" });
-  return outputFiles[0].text;
-}
-
 const src = join(root, "webworker/src");
-const runner = await bundle(join(src, "runner.ts"));
-const script = await bundle(join(src, "frame.ts"), { runner });
-const frame = `<!doctype html><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="default-src 'none'; connect-src blob:; worker-src blob:; script-src 'unsafe-inline' 'wasm-unsafe-eval'"><script>${script}</script>`;
+const frame = frameDocument(await bundle(join(src, "frame.ts"), { runner: await bundle(join(src, "runner.ts"), {}) }));
 
 const payload = (name) => readFileSync(join(root, "payloads", name));
 /** Twenty numbers from [2, 10^10], as the first demo drew them, but the same every time (the generator is Knuth's, of MMIX). */
@@ -47,7 +31,7 @@ function drawn() {
 const files = {
   "/": [`<!doctype html><meta charset="utf-8"><title>Measuring the host</title><body><script src="/page.js"></script>`, "text/html"],
   "/page.js": [await bundle(join(here, "page.ts"), { frame }), "text/javascript"],
-  "/worker.js": [await bundle(join(here, "worker.ts")), "text/javascript"],
+  "/worker.js": [await bundle(join(here, "worker.ts"), {}), "text/javascript"],
   "/numbers": [JSON.stringify({ numbers: drawn() }), "application/json"],
   "/factor": [payload("factor/factor.metered.wasm"), "application/wasm"],
   "/loop": [payload("hostile/loop/loop.metered.wasm"), "application/wasm"],
