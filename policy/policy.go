@@ -5,12 +5,14 @@
 package policy
 
 import (
+	"errors"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/countersign/countersign/internal/canon"
+	"github.com/countersign/countersign/internal/translog"
 	"github.com/countersign/countersign/keys"
 )
 
@@ -26,6 +28,7 @@ const (
 	maxResearchers = 256
 	maxOrigins     = 256
 	maxRevokedKeys = 256
+	maxWitnesses   = 16
 	maxText        = 200
 	maxVersion     = 1<<31 - 1
 	maxAge         = 366 * 24 * time.Hour
@@ -39,7 +42,9 @@ type Policy struct {
 	Threshold   int              `json:"threshold"`
 	Researchers []Researcher     `json:"researchers"`
 	ClockKey    string           `json:"clock_key"` // a minisign public key, or ""
-	LogKey      string           `json:"log_key"`
+	LogKey      string           `json:"log_key"`   // of the transparency log, NAME+ID+BASE64, or ""
+	Witnesses   []string         `json:"witnesses"`
+	Quorum      int              `json:"witness_quorum"`
 	Origins     []string         `json:"origins"`
 	RevokedKeys []keys.PublicKey `json:"revoked_keys"`
 	Expires     canon.Time       `json:"expires"`
@@ -153,8 +158,8 @@ func (p *Policy) check() error {
 		return canon.Fail("bounds", "policy: %d researchers, 1 to %d allowed", n, maxResearchers)
 	case len(p.RevokedKeys) > maxRevokedKeys:
 		return canon.Fail("bounds", "policy: %d revoked keys, at most %d allowed", len(p.RevokedKeys), maxRevokedKeys)
-	case len(p.LogKey) > maxText:
-		return canon.Fail("bounds", "policy: log_key has %d characters, at most %d allowed", len(p.LogKey), maxText)
+	case len(p.Witnesses) > maxWitnesses:
+		return canon.Fail("bounds", "policy: %d witnesses, at most %d allowed", len(p.Witnesses), maxWitnesses)
 	}
 	for i := range p.Researchers {
 		if err := p.Researchers[i].check(); err != nil {
@@ -164,7 +169,22 @@ func (p *Policy) check() error {
 	if err := p.checkOrigins(); err != nil {
 		return err
 	}
+	if _, err := p.Log(); err != nil {
+		return canon.Fail("bounds", "policy: %v", err)
+	}
 	return p.checkRoles()
+}
+
+// Log is what believes the transparency log that must have every release, or
+// nil if the policy names none.
+func (p *Policy) Log() (*translog.Verifier, error) {
+	if p.LogKey == "" {
+		if len(p.Witnesses) > 0 || p.Quorum != 0 {
+			return nil, errors.New("witnesses of no log")
+		}
+		return nil, nil
+	}
+	return translog.NewVerifier(p.LogKey, p.Witnesses, p.Quorum)
 }
 
 // Clock is the key that signs the index; ok says whether there is one.

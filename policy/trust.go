@@ -12,7 +12,7 @@ import (
 // New returns a policy without clock key, log key, origins and revoked keys.
 func New(version int64, root Root, expires time.Time, researchers ...Researcher) *Policy {
 	return &Policy{Type: Type, Version: version, RootKeys: root.Keys, Threshold: root.Threshold, Researchers: researchers,
-		Origins: []string{}, RevokedKeys: []keys.PublicKey{}, Expires: canon.TimeOf(expires)}
+		Witnesses: []string{}, Origins: []string{}, RevokedKeys: []keys.PublicKey{}, Expires: canon.TimeOf(expires)}
 }
 
 // Sign encodes p and signs it with root keys.

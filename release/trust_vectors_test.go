@@ -2,7 +2,9 @@ package release
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,6 +14,7 @@ import (
 	"time"
 
 	"github.com/countersign/countersign/internal/canon"
+	"github.com/countersign/countersign/internal/translog"
 	"github.com/countersign/countersign/keys"
 	"github.com/countersign/countersign/policy"
 )
@@ -288,6 +291,17 @@ func (b *trusts) bundles() {
 	bundle("legacy label", "signature_legacy", append(legacy, b.sign(p, b.b, b.c).Signatures...))
 }
 
+// vkey is a key of a log or witness that follows from the name; under is the
+// name that it goes by, if it is another.
+func (b *trusts) vkey(alg translog.Algorithm, name string, under ...string) string {
+	seed := sha256.Sum256([]byte(name))
+	k, err := translog.NewKey(alg, append(under, name)[0], seed[:])
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return k.VKey.String()
+}
+
 func (b *trusts) policies() {
 	made := func(name, class string, change func(*policy.Policy)) {
 		b.add("policy "+name, class, []policy.Signed{b.sign(b.policy(1, change), b.a, b.b)})
@@ -302,7 +316,6 @@ func (b *trusts) policies() {
 	made("good with origins and revoked keys", "ok", func(p *policy.Policy) {
 		p.Origins = []string{"http://localhost:8080", "https://a.example"}
 		p.RevokedKeys = []keys.PublicKey{b.x.Public()}
-		p.LogKey = "log.example+1234+x"
 	})
 	made("bounds version 0", "bounds", func(p *policy.Policy) { p.Version = 0 })
 	made("bounds version large", "bounds", func(p *policy.Policy) { p.Version = 1 << 31 })
@@ -318,7 +331,32 @@ func (b *trusts) policies() {
 	made("bounds clock key of a researcher", "bounds", func(p *policy.Policy) { p.ClockKey = b.ada.Public().String() })
 	made("bounds clock key is no key", "bounds", func(p *policy.Policy) { p.ClockKey = "RWnone" })
 	made("bounds revoked key has a role", "bounds", func(p *policy.Policy) { p.RevokedKeys = []keys.PublicKey{b.ada.Public()} })
-	made("bounds log key long", "bounds", func(p *policy.Policy) { p.LogKey = strings.Repeat("x", 201) })
+	log, one, two := b.vkey(translog.LogKey, "log.example"), b.vkey(translog.WitnessKey, "one.example"), b.vkey(translog.WitnessKey, "two.example")
+	logged := func(name, class, key string, quorum int, witnesses ...string) {
+		made(name, class, func(p *policy.Policy) {
+			p.LogKey, p.Quorum, p.Witnesses = key, quorum, append([]string{}, witnesses...)
+		})
+	}
+	logged("good with a log", "ok", log, 0)
+	logged("good with a log and witnesses", "ok", log, 2, one, two)
+	logged("good with witnesses that need not cosign", "ok", log, 0, one)
+	logged("bounds log key long", "bounds", strings.Repeat("x", 201), 0)
+	logged("bounds log key of a witness", "bounds", one, 0)
+	logged("bounds log key with a wrong id", "bounds", strings.Replace(log, "+", "+0", 1), 0)
+	logged("bounds log key altered", "bounds", strings.Replace(log, "log.", "log,", 1), 0)
+	logged("bounds witness is a log", "bounds", log, 0, log)
+	logged("bounds witness twice", "bounds", log, 0, one, one)
+	logged("bounds witness twice under another name", "bounds", log, 0, one, b.vkey(translog.WitnessKey, "one.example", "three.example"))
+	logged("bounds witness under the name of the log", "bounds", log, 0, b.vkey(translog.WitnessKey, "log.example"))
+	logged("bounds witness without a log", "bounds", "", 0, one)
+	logged("bounds quorum without a log", "bounds", "", 1)
+	logged("bounds quorum over the witnesses", "bounds", log, 3, one, two)
+	var many []string
+	for i := range 17 {
+		many = append(many, b.vkey(translog.WitnessKey, fmt.Sprintf("w%d.example", i)))
+	}
+	logged("bounds seventeen witnesses", "bounds", log, 0, many...)
+	logged("good with sixteen witnesses", "ok", log, 16, many[:16]...)
 	made("bounds origin with a path", "bounds", func(p *policy.Policy) { p.Origins = []string{"https://a.example/x"} })
 	made("bounds origin pattern", "bounds", func(p *policy.Policy) { p.Origins = []string{"https://*.example"} })
 	made("bounds origin in upper case", "bounds", func(p *policy.Policy) { p.Origins = []string{"https://A.example"} })
@@ -329,6 +367,7 @@ func (b *trusts) policies() {
 	text("encoding other case", "encoding", `"threshold"`, `"Threshold"`)
 	text("encoding float", "encoding", `"threshold": 2`, `"threshold": 2.0`)
 	text("encoding escape", "encoding", `"log_key": ""`, `"log_key": "\u0041"`)
+	text("encoding quorum as text", "encoding", `"witness_quorum": 0`, `"witness_quorum": "0"`)
 	text("encoding null list", "encoding", `"origins": []`, `"origins": null`)
 	text("encoding object for a list", "encoding", `"origins": []`, `"origins": {}`)
 	text("encoding number in a list", "encoding", `"origins": []`, "\"origins\": [\n    1\n  ]")

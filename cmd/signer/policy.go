@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/countersign/countersign/internal/client"
 	"github.com/countersign/countersign/internal/wire"
@@ -52,9 +53,9 @@ const researcherForm = `Each researcher is NAME,PREFIX,KEY: a name for people, t
 The ceilings apply to all that are named here; edit the file's numbers for finer ones, before anybody signs.`
 
 func policyInit() *cobra.Command {
-	var researchers, roots, origins []string
+	e := policyEdits{quorum: -1}
 	var threshold int
-	var out, clock string
+	var out string
 	var expiresIn time.Duration
 	c := &cobra.Command{
 		Use:     "init",
@@ -64,24 +65,30 @@ func policyInit() *cobra.Command {
 		Args:    cobra.NoArgs,
 	}
 	fl := c.Flags()
-	fl.StringArrayVar(&roots, "root", nil, "a root `key`, or its .pub file; may be given several times")
+	fl.StringArrayVar(&e.addRoots, "root", nil, "a root `key`, or its .pub file; may be given several times")
 	fl.IntVar(&threshold, "threshold", 1, "how many of the root keys must sign")
-	fl.StringArrayVar(&researchers, "researcher", nil, "`NAME,PREFIX,KEY`; may be given several times")
-	fl.StringVar(&clock, "clock", "", "the `key` that signs the index, or its .pub file; none: there is no index")
-	fl.StringArrayVar(&origins, "origin", nil, "web `origin` whose pages may embed the loader; none: any that the hub lets in")
+	fl.StringArrayVar(&e.addResearchers, "researcher", nil, "`NAME,PREFIX,KEY`; may be given several times")
+	fl.StringVar(&e.clock, "clock", "", "the `key` that signs the index, or its .pub file; none: there is no index")
+	fl.StringArrayVar(&e.addOrigins, "origin", nil, "web `origin` whose pages may embed the loader; none: any that the hub lets in")
+	watchFlags(fl, &e)
+	fl.StringArrayVar(&e.addWitnesses, "witness", nil, "`key` of a witness of that log, as signer witness --print-key prints it; may be given several times")
 	fl.StringVarP(&out, "output", "o", "", "write the policy to this `file`")
 	fl.DurationVar(&expiresIn, "expires-in", 365*24*time.Hour, "how long the policy holds (at most 366 days)")
 	ceilings := ceilingFlags(c)
 	must(c, "root", "researcher", "output")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		p := policy.New(1, policy.Root{Threshold: threshold}, time.Now().Add(expiresIn))
-		e := policyEdits{addRoots: roots, addResearchers: researchers, addOrigins: origins, clock: clock}
 		if err := e.apply(p, *ceilings); err != nil {
 			return err
 		}
 		return writePolicy(c, out, p)
 	}
 	return c
+}
+
+func watchFlags(fl *pflag.FlagSet, e *policyEdits) {
+	fl.StringVar(&e.log, "log", "", "`key` of the transparency log that must have every release, as hub log-key prints it; \"none\": no log")
+	fl.IntVar(&e.quorum, "witness-quorum", -1, "how many of the witnesses must have cosigned the log (-1: as before; at first 0)")
 }
 
 // writePolicy writes a policy that is in bounds and current.
@@ -102,7 +109,7 @@ func writePolicy(c *cobra.Command, out string, p *policy.Policy) error {
 }
 
 func policyEdit() *cobra.Command {
-	var e policyEdits
+	e := policyEdits{quorum: -1}
 	var out string
 	var expiresIn time.Duration
 	c := &cobra.Command{
@@ -125,6 +132,9 @@ The new version must be signed by enough root keys of the version before, and by
 	fl.StringArrayVar(&e.revoke, "revoke", nil, "a `key` whose signatures count no more, or its .pub file")
 	fl.StringArrayVar(&e.addOrigins, "add-origin", nil, "web `origin` to add")
 	fl.StringArrayVar(&e.removeOrigins, "remove-origin", nil, "web `origin` to take out")
+	watchFlags(fl, &e)
+	fl.StringArrayVar(&e.addWitnesses, "add-witness", nil, "`key` of a witness of the log to add")
+	fl.StringArrayVar(&e.removeWitnesses, "remove-witness", nil, "`key` of a witness to take out")
 	fl.DurationVar(&expiresIn, "expires-in", 365*24*time.Hour, "how long the new version holds (at most 366 days)")
 	fl.StringVarP(&out, "output", "o", "", "write the policy to this `file`")
 	ceilings := ceilingFlags(c)
@@ -279,6 +289,12 @@ func printPolicy(c *cobra.Command, p *policy.Policy) {
 	}
 	for _, r := range p.Researchers {
 		fmt.Fprintf(w, "  researcher %s signs %s with %s: fuel %d, %d pages, %d s, %d tasks\n", r.Name, r.Prefix, r.Key, r.Ceilings.TaskFuel, r.Ceilings.MemoryPages, r.Ceilings.Seconds, r.Ceilings.Tasks)
+	}
+	if p.LogKey != "" {
+		fmt.Fprintf(w, "  log        %s, %d of %d witnesses must have cosigned\n", p.LogKey, p.Quorum, len(p.Witnesses))
+	}
+	for _, k := range p.Witnesses {
+		fmt.Fprintln(w, "  witness   ", k)
 	}
 	for _, o := range p.Origins {
 		fmt.Fprintln(w, "  origin    ", o)

@@ -21,6 +21,9 @@ type policyEdits struct {
 	clock                             string
 	revoke                            []string
 	addOrigins, removeOrigins         []string
+	log                               string
+	addWitnesses, removeWitnesses     []string
+	quorum                            int // -1: as before
 }
 
 func (e *policyEdits) apply(p *policy.Policy, ceilings policy.Ceilings) error {
@@ -35,6 +38,27 @@ func (e *policyEdits) apply(p *policy.Policy, ceilings policy.Ceilings) error {
 	p.Origins = slices.DeleteFunc(append(p.Origins, e.addOrigins...), func(o string) bool { return slices.Contains(e.removeOrigins, o) })
 	slices.Sort(p.Origins)
 	p.Origins = slices.Compact(p.Origins)
+	return e.watch(p)
+}
+
+// watch sets the log that must have every release, and who must have cosigned.
+func (e *policyEdits) watch(p *policy.Policy) error {
+	switch e.log {
+	case "":
+	case "none":
+		p.LogKey, p.Witnesses, p.Quorum = "", []string{}, 0
+	default:
+		p.LogKey = e.log
+	}
+	for _, w := range e.removeWitnesses {
+		if !slices.Contains(p.Witnesses, w) {
+			return fmt.Errorf("witness %s is not in the policy", w)
+		}
+	}
+	p.Witnesses = slices.DeleteFunc(append(p.Witnesses, e.addWitnesses...), func(w string) bool { return slices.Contains(e.removeWitnesses, w) })
+	if e.quorum >= 0 {
+		p.Quorum = e.quorum
+	}
 	return nil
 }
 

@@ -7,6 +7,7 @@ import { decode, digest, integer, list, members, millis, text, time } from "./ca
 import { Failure } from "./failure.ts";
 import { parsePublicKey, type PublicKey, signers, split, verify } from "./minisign.ts";
 import { type OpenOrder, openOrder } from "./order.ts";
+import { type LogTrust, logTrust } from "./tlogproof.ts";
 import { type OpenRelease, openRelease, validName } from "./statement.ts";
 
 export const maxPolicy = 64 << 10;
@@ -29,6 +30,8 @@ export type Policy = {
   readonly researchers: readonly Researcher[];
   readonly clock_key: string;
   readonly log_key: string;
+  readonly witnesses: readonly string[];
+  readonly witness_quorum: number;
   readonly origins: readonly string[];
   readonly revoked_keys: readonly string[];
   readonly expires: string;
@@ -99,9 +102,20 @@ async function follow(root: Root, last: Policy | null, { statement, signatures }
   await threshold(last === null ? root.keys : last.root_keys.map(parsePublicKey), (last ?? root).threshold, statement, blocks);
   const policy = decode(statement, maxPolicy, rebuildPolicy);
   checkPolicy(policy);
+  await policyLog(policy);
   if (last !== null && policy.version !== last.version + 1) throw new Failure("policy_chain", `policy ${policy.version} does not follow ${last.version}`);
   await threshold(policy.root_keys.map(parsePublicKey), policy.threshold, statement, blocks);
   return policy;
+}
+
+/** What believes the log that must have every release, or null if the policy names none. */
+export async function policyLog({ log_key: log, witnesses, witness_quorum: quorum }: Policy): Promise<LogTrust | null> {
+  if (log === "" && witnesses.length === 0 && quorum === 0) return null;
+  try {
+    return await logTrust({ log, witnesses, quorum });
+  } catch {
+    throw new Failure("bounds", "policy: the keys of its log do not fit together");
+  }
 }
 
 async function threshold(keys: readonly PublicKey[], k: number, statement: Bytes, blocks: readonly Bytes[]): Promise<void> {
@@ -193,7 +207,8 @@ function current(what: string, expires: string, now: number, longest: number): v
 function rebuildPolicy(value: unknown): Policy {
   const m = members(
     value,
-    "type", "version", "root_keys", "threshold", "researchers", "clock_key", "log_key", "origins", "revoked_keys", "expires",
+    "type", "version", "root_keys", "threshold", "researchers", "clock_key", "log_key", "witnesses", "witness_quorum",
+    "origins", "revoked_keys", "expires",
   );
   if (text(m, "type") !== "countersign.policy/v1") throw new Failure("encoding", "statement: not a policy");
   return {
@@ -204,6 +219,8 @@ function rebuildPolicy(value: unknown): Policy {
     researchers: list(m, "researchers", rebuildResearcher),
     clock_key: text(m, "clock_key"),
     log_key: text(m, "log_key"),
+    witnesses: list(m, "witnesses", text),
+    witness_quorum: integer(m, "witness_quorum"),
     origins: list(m, "origins", text),
     revoked_keys: list(m, "revoked_keys", key),
     expires: time(m, "expires"),
@@ -267,7 +284,7 @@ function checkPolicy(p: Policy): void {
   const all = [...p.root_keys, ...p.researchers.map((r) => r.key), ...p.revoked_keys, ...(p.clock_key === "" ? [] : [p.clock_key])];
   const fine =
     within(p.version, 1, maxVersion) && within(p.root_keys.length, 1, 16) && within(p.threshold, 1, p.root_keys.length) &&
-    within(p.researchers.length, 1, 256) && p.researchers.every(fineResearcher) && p.revoked_keys.length <= 256 && p.log_key.length <= 200 &&
+    within(p.researchers.length, 1, 256) && p.researchers.every(fineResearcher) && p.revoked_keys.length <= 256 && p.witnesses.length <= 16 &&
     p.origins.length <= 256 && p.origins.every((o) => o.length <= 200 && originForm.test(o)) && ascending(p.origins) &&
     (p.clock_key === "" || isKey(p.clock_key)) &&
     // A key has one role, whatever key id it goes by.
