@@ -14,6 +14,7 @@ import (
 	"github.com/countersign/countersign/internal/canon"
 	"github.com/countersign/countersign/internal/monitor"
 	"github.com/countersign/countersign/internal/translog"
+	"github.com/countersign/countersign/policy"
 )
 
 func logCommand() *cobra.Command {
@@ -40,6 +41,8 @@ type logFlags struct {
 	quorum    int
 	trusted   []string
 	policy    string
+	roots     []string
+	threshold int
 	state     string
 }
 
@@ -51,6 +54,8 @@ func addLogFlags(c *cobra.Command) *logFlags {
 	fl.IntVar(&f.quorum, "witness-quorum", -1, "how many of them must have cosigned (default: all)")
 	fl.StringArrayVar(&f.trusted, "trust", nil, "a researcher's public `key` (or .pub file) whose statements you expect; may be given several times")
 	fl.StringVar(&f.policy, "policy", "", "a policy `file` whose researchers' statements you expect")
+	fl.StringArrayVar(&f.roots, "root", nil, "a root `key` (or .pub file) whose policies you expect; may be given several times")
+	fl.IntVar(&f.threshold, "threshold", 1, "how many of them must have signed the first policy")
 	fl.StringVar(&f.state, "state", "", "`file` that remembers the log as it was seen last")
 	must(c, "log")
 	c.MarkFlagsOneRequired("trust", "policy")
@@ -72,7 +77,15 @@ func (f *logFlags) open() (*monitor.Monitor, error) {
 	if err != nil {
 		return nil, err
 	}
-	return monitor.New(monitor.Options{Hub: *f.hub, Verifier: v, Keys: expected.keys, State: f.state})
+	opt := monitor.Options{Hub: *f.hub, Verifier: v, Keys: expected.keys, State: f.state}
+	if len(f.roots) > 0 {
+		roots, err := parseKeys(f.roots)
+		if err != nil {
+			return nil, err
+		}
+		opt.Root = &policy.Root{Keys: roots, Threshold: f.threshold}
+	}
+	return monitor.New(opt)
 }
 
 func logVerify() *cobra.Command {

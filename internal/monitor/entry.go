@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/countersign/countersign/internal/canon"
@@ -76,6 +77,10 @@ func (m *Monitor) look(index int64, data []byte) (e Entry) {
 	}
 	e.Digest = canon.Sum(st)
 	problem(m.read(&e, st))
+	if e.Type == "policy" {
+		problem(m.follow(&e, policy.Signed{Statement: st, Signatures: sig}))
+		return e
+	}
 	k, err := keys.Verify(m.opt.Keys, st, sig)
 	if err == nil {
 		e.Key = k.String()
@@ -122,6 +127,27 @@ func (m *Monitor) read(e *Entry, st []byte) error {
 	default:
 		return canon.Fail(translog.ClassEntry, "a statement of type %.70q, which this program does not know", typ)
 	}
+	return nil
+}
+
+// follow verifies a policy: from the pinned root keys, or else from those of the
+// log's first, each must be signed as the one before it says.
+func (m *Monitor) follow(e *Entry, s policy.Signed) error {
+	chain := append(slices.Clone(m.chain), s)
+	root := m.opt.Root
+	if root == nil {
+		first, err := policy.Parse(chain[0].Statement)
+		if err != nil {
+			return err
+		}
+		root = &policy.Root{Keys: first.RootKeys, Threshold: first.Threshold}
+	}
+	p, err := root.Verify(chain)
+	if err != nil {
+		return err
+	}
+	m.chain = chain
+	e.Key = fmt.Sprintf("%d of %d root keys", p.Threshold, len(p.RootKeys))
 	return nil
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/countersign/countersign/internal/canon"
 	"github.com/countersign/countersign/internal/translog"
 	"github.com/countersign/countersign/keys"
+	"github.com/countersign/countersign/policy"
 )
 
 const (
@@ -28,6 +29,7 @@ type Options struct {
 	Hub      string // its base URL
 	Verifier *translog.Verifier
 	Keys     []keys.PublicKey // whose statements are expected
+	Root     *policy.Root     // whose policies are; nil: those that follow from the log's first
 	State    string           // file with the checkpoint seen last; "": none
 	Now      func() time.Time // nil: time.Now
 }
@@ -39,6 +41,7 @@ type Monitor struct {
 	kept  *remembered // from the state file, until the log has been compared with it
 	tree  tree
 	names map[canon.Digest]string // of releases in the log, and of orders by their release
+	chain []policy.Signed         // of policies in the log, as far as they verify
 	seen  *translog.Opened
 }
 
@@ -101,10 +104,10 @@ func New(opt Options) (*Monitor, error) {
 // call, and fails with a class of docs/spec/log.md when the log is not what it
 // should be. Errors without a class say that it could not be looked at.
 func (m *Monitor) Next(ctx context.Context) (*Report, []Entry, error) {
-	before := m.tree // its slice grows behind it
+	before, chain := m.tree, m.chain // their slices grow behind them
 	r, entries, err := m.next(ctx)
 	if err != nil {
-		m.tree = before // what came is not believed
+		m.tree, m.chain = before, chain // what came is not believed
 	}
 	return r, entries, err
 }

@@ -91,7 +91,7 @@ var lies = map[string]func(path string, body []byte, old map[string][]byte) (int
 	},
 	"checkpoint-altered": func(path string, body []byte, _ map[string][]byte) (int, []byte) {
 		if path == "/log/checkpoint" {
-			return 0, bytes.Replace(body, []byte("\n2\n"), []byte("\n1\n"), 1)
+			return 0, bytes.Replace(body, []byte("\n3\n"), []byte("\n1\n"), 1)
 		}
 		return 0, body
 	},
