@@ -24,11 +24,13 @@ func workCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "work",
 		Short: "Volunteer natively: run a hub's tasks and countersign their results",
-		Long: `Joins a hub and runs its tasks until it is interrupted. It trusts no hub: only what is signed by --keys, or under --policy, runs.
+		Long: `Joins a hub and runs its tasks until it is interrupted. It trusts no hub. With --root, only what the policy that those keys signed allows,
+and what the index has nothing against, runs; both are looked at again every few minutes, and what is revoked ends.
+With --keys, whatever those keys signed runs.
 
 On Ctrl-C it stops what runs, returns the leases, and waits some seconds until its results are on the hub's disk.
 A second Ctrl-C ends it at once.`,
-		Example: "  verifysim work --hub https://hub.example --keys ada.pub --key worker.key --slots 4 --share 50",
+		Example: "  verifysim work --hub https://hub.example --root root1.pub --root root2.pub --root root3.pub --threshold 2 --state seen.json --slots 4 --share 50",
 		Args:    cobra.NoArgs,
 	}
 	hub := addHubFlag(c)

@@ -215,7 +215,7 @@ func (v *Volunteer) attach(out *outbox) {
 	}
 	v.returns = nil
 	if !v.stopping {
-		out.put(&wire.Want{Leases: uint32(v.opt.Slots)})
+		out.put(v.want())
 	}
 	v.check()
 }

@@ -43,6 +43,7 @@ type fakeConn struct {
 	*testing.T
 	conn  *websocket.Conn
 	hello *wire.Hello
+	want  *wire.Want // the last that came
 }
 
 func newFakeHub(t *testing.T) *fakeHub {
@@ -148,6 +149,9 @@ func (c *fakeConn) receive() wire.FromWorker {
 	m, err := wire.DecodeFromWorker(data)
 	if err != nil {
 		c.Fatalf("%v in %s", err, data)
+	}
+	if w, ok := m.(*wire.Want); ok {
+		c.want = w
 	}
 	return m
 }

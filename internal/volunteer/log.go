@@ -13,8 +13,8 @@ const maxProved = 1024
 
 // logged makes sure that a statement is in the log that is trusted, if one is:
 // docs/spec/log.md, section "Proofs". An entry that was proved stays proved.
-func (s *source) logged(ctx context.Context, digest canon.Digest, st signed, now time.Time) error {
-	if s.trust.Log == nil {
+func (s *source) logged(ctx context.Context, log *translog.Verifier, digest canon.Digest, st signed, now time.Time) error {
+	if log == nil {
 		return nil
 	}
 	entry, err := translog.Entry(st.statement, st.signature)
@@ -22,7 +22,7 @@ func (s *source) logged(ctx context.Context, digest canon.Digest, st signed, now
 		return err
 	}
 	id := canon.Sum(entry)
-	if s.isProved(id) {
+	if s.isProved(log, id) {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
@@ -31,22 +31,26 @@ func (s *source) logged(ctx context.Context, digest canon.Digest, st signed, now
 	if err != nil {
 		return err
 	}
-	if _, err := s.trust.Log.CheckProof(entry, proof, now); err != nil {
+	if _, err := log.CheckProof(entry, proof, now); err != nil {
 		return err
 	}
-	s.setProved(id)
+	s.setProved(log, id)
 	return nil
 }
 
-func (s *source) isProved(entry canon.Digest) bool {
+func (s *source) isProved(log *translog.Verifier, entry canon.Digest) bool {
 	s.provedMu.Lock()
 	defer s.provedMu.Unlock()
-	return s.proved[entry]
+	return s.provedBy == log && s.proved[entry]
 }
 
-func (s *source) setProved(entry canon.Digest) {
+func (s *source) setProved(log *translog.Verifier, entry canon.Digest) {
 	s.provedMu.Lock()
 	defer s.provedMu.Unlock()
+	if s.provedBy != log {
+		s.provedBy = log
+		clear(s.proved)
+	}
 	if len(s.proved) >= maxProved {
 		clear(s.proved)
 	}

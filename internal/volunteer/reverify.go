@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"runtime"
@@ -80,7 +81,18 @@ func Reverify(ctx context.Context, opt ReverifyOptions) (*Reverification, error)
 		return nil, err
 	}
 	v := &verifier{opt: &opt, hub: hub}
-	if err := v.fetch(ctx, newSource(hub, &opt.Trust)); err != nil {
+	src := newSource(hub, pinned{&opt.Trust})
+	if opt.Trust.Root != nil {
+		f, err := newFollower(&opt.Trust, hub, opt.Now, slog.New(slog.DiscardHandler))
+		if err != nil {
+			return nil, err
+		}
+		if _, err := f.look(ctx); err != nil {
+			return nil, err
+		}
+		src.trust = f
+	}
+	if err := v.fetch(ctx, src); err != nil {
 		return nil, err
 	}
 	defer v.inputs.close()
@@ -111,9 +123,11 @@ func (v *verifier) fetch(ctx context.Context, src *source) (err error) {
 			return err
 		}
 	}
-	if v.order, v.rel, err = src.order(ctx, v.opt.Order, at); err != nil {
+	o, err := src.order(ctx, v.opt.Order, at)
+	if err != nil {
 		return err
 	}
+	v.order, v.rel = o.order, o.release
 	if v.module, err = src.module(ctx, v.rel); err != nil {
 		return err
 	}

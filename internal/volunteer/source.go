@@ -10,6 +10,7 @@ import (
 
 	"github.com/countersign/countersign/internal/canon"
 	"github.com/countersign/countersign/internal/client"
+	"github.com/countersign/countersign/internal/translog"
 	"github.com/countersign/countersign/keys"
 	"github.com/countersign/countersign/release"
 )
@@ -20,7 +21,7 @@ import (
 // they expire.
 type source struct {
 	hub   *client.Client
-	trust *Trust
+	trust anchor
 	turn  chan struct{} // holds one token: one fetch at a time, so that nothing is fetched twice
 	kept  map[canon.Digest]*list.Element
 	used  *list.List // of kept, the one used last first
@@ -28,6 +29,7 @@ type source struct {
 
 	provedMu sync.Mutex
 	proved   map[canon.Digest]bool // entries of the log
+	provedBy *translog.Verifier    // whose log that is
 }
 
 // signed is a statement with its signature, neither of them verified.
@@ -45,41 +47,51 @@ const (
 	fetchTimeout = 2 * time.Minute
 )
 
-func newSource(hub *client.Client, trust *Trust) *source {
+func newSource(hub *client.Client, trust anchor) *source {
 	s := &source{hub: hub, trust: trust, turn: make(chan struct{}, 1), kept: map[canon.Digest]*list.Element{}, used: list.New(), proved: map[canon.Digest]bool{}}
 	s.turn <- struct{}{}
 	return s
 }
 
-// order returns a verified order and its verified release.
-func (s *source) order(ctx context.Context, digest canon.Digest, now time.Time) (o *release.Order, r *release.Release, err error) {
-	st, err := s.statement(ctx, digest)
-	if err != nil {
-		return nil, nil, fmt.Errorf("order %s: %w", digest.Short(), err)
-	}
-	o, err = s.trust.openOrder(st, func(d canon.Digest) (_ *release.Release, err error) {
-		r, err = s.release(ctx, d, now)
-		return r, err
-	}, now)
-	if err != nil {
-		return nil, nil, fmt.Errorf("order %s: %w", digest.Short(), err)
-	}
-	return o, r, nil
+// opened is a verified order and its verified release.
+type opened struct {
+	order   *release.Order
+	release *release.Release
+	signed  struct{ order, release signed }
 }
 
-func (s *source) release(ctx context.Context, digest canon.Digest, now time.Time) (*release.Release, error) {
+// order returns an order and its release, verified.
+func (s *source) order(ctx context.Context, digest canon.Digest, now time.Time) (o opened, err error) {
+	b, err := s.trust.at(now)
+	if err != nil {
+		return o, err
+	}
+	if o.signed.order, err = s.statement(ctx, digest); err != nil {
+		return o, fmt.Errorf("order %s: %w", digest.Short(), err)
+	}
+	o.order, err = b.openOrder(o.signed.order, func(d canon.Digest) (*release.Release, error) {
+		err := s.release(ctx, b, d, now, &o)
+		return o.release, err
+	}, now)
+	if err != nil {
+		return o, fmt.Errorf("order %s: %w", digest.Short(), err)
+	}
+	return o, nil
+}
+
+func (s *source) release(ctx context.Context, b *believed, digest canon.Digest, now time.Time, o *opened) error {
 	st, err := s.statement(ctx, digest)
-	if err != nil {
-		return nil, fmt.Errorf("release %s: %w", digest.Short(), err)
-	}
-	r, err := s.trust.openRelease(st, now)
 	if err == nil {
-		err = s.logged(ctx, digest, st, now)
+		o.signed.release = st
+		o.release, err = b.openRelease(st, now)
+	}
+	if err == nil {
+		err = s.logged(ctx, b.log, digest, st, now)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("release %s: %w", digest.Short(), err)
+		return fmt.Errorf("release %s: %w", digest.Short(), err)
 	}
-	return r, nil
+	return nil
 }
 
 // statement returns the statement of that digest; its signature is not

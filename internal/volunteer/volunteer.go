@@ -85,15 +85,16 @@ var (
 
 // Volunteer is one worker of a hub.
 type Volunteer struct {
-	opt    Options
-	log    *slog.Logger
-	url    string // of the worker connection
-	hub    *client.Client
-	source *source
-	slots  chan struct{} // holds a token for each slot that is free
-	tasks  sync.WaitGroup
-	key    wire.Key
-	visit  atomic.Uint32 // seconds, as the hub says
+	opt      Options
+	log      *slog.Logger
+	url      string // of the worker connection
+	hub      *client.Client
+	source   *source
+	follower *follower     // nil: what is trusted does not change
+	slots    chan struct{} // holds a token for each slot that is free
+	tasks    sync.WaitGroup
+	key      wire.Key
+	visit    atomic.Uint32 // seconds, as the hub says
 
 	mu       sync.Mutex
 	out      *outbox // of the connection; nil: there is none
@@ -102,14 +103,15 @@ type Volunteer struct {
 	offers   map[wire.LeaseID]*wire.Offer  // the last of each lease, not answered
 	returns  []*wire.Return                // to send when there is a connection
 	stopping bool
+	barred   string          // why nothing may run, as it was told last
 	settled  context.Context // ends when stopping and nothing is left to say
 	settle   context.CancelFunc
 }
 
 // New returns a volunteer, which Run sets to work.
 func New(opt Options) (*Volunteer, error) {
-	if len(opt.Trust.Keys) == 0 && opt.Trust.Policy == nil {
-		return nil, errors.New("a volunteer needs keys or a policy to trust")
+	if opt.Trust.empty() {
+		return nil, errors.New("a volunteer needs root keys, a policy or keys to trust")
 	}
 	if opt.Slots == 0 {
 		opt.Slots = 1
@@ -130,12 +132,18 @@ func New(opt Options) (*Volunteer, error) {
 	}
 	v := &Volunteer{
 		opt: opt, log: opt.Log, url: strings.TrimRight(opt.Hub, "/") + wire.WorkPath, hub: hub,
-		source:  newSource(hub, &opt.Trust),
+		source:  newSource(hub, pinned{&opt.Trust}),
 		slots:   make(chan struct{}, opt.Slots),
 		held:    map[wire.LeaseID]*task{},
 		results: map[wire.LeaseID]*wire.Result{},
 		offers:  map[wire.LeaseID]*wire.Offer{},
 		key:     wire.KeyOf(opt.Key.Public().(ed25519.PublicKey)),
+	}
+	if opt.Trust.Root != nil {
+		if v.follower, err = newFollower(&opt.Trust, hub, opt.Now, opt.Log); err != nil {
+			return nil, err
+		}
+		v.source.trust = v.follower
 	}
 	v.settled, v.settle = context.WithCancel(context.Background())
 	for range opt.Slots {
@@ -170,6 +178,15 @@ func (v *Volunteer) Run(ctx context.Context) error {
 	defer cut()
 	context.AfterFunc(ctx, func() { v.stop(linger, cut) })
 	defer v.tasks.Wait()
+	if v.follower != nil {
+		following := make(chan struct{})
+		defer func() { <-following }()
+		wait := v.follower.turn(ctx)
+		go func() {
+			defer close(following)
+			v.follower.follow(ctx, wait, v.trustChanged)
+		}()
+	}
 	retry := v.opt.Retry
 	for {
 		began := time.Now()

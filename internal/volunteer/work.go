@@ -24,6 +24,7 @@ type task struct {
 	sentAt time.Time
 
 	reached trail
+	by      *opened // what it was begun by, under the volunteer's lock
 }
 
 func newTask(l *wire.Lease) *task {
@@ -89,7 +90,7 @@ func handOn(err error) bool {
 // do verifies and runs a task, and countersigns what it came to.
 func (v *Volunteer) do(t *task) (*wire.Result, error) {
 	l := t.lease
-	r, module, err := v.verified(t.ctx, l)
+	r, module, err := v.verified(t)
 	if err != nil {
 		return nil, err
 	}
@@ -138,19 +139,23 @@ func limitsOf(r *release.Release) sandbox.Limits {
 }
 
 // verified fetches and verifies all that a lease names.
-func (v *Volunteer) verified(ctx context.Context, l *wire.Lease) (*release.Release, []byte, error) {
-	o, r, err := v.source.order(ctx, l.Order, v.opt.Now())
+func (v *Volunteer) verified(t *task) (*release.Release, []byte, error) {
+	l := t.lease
+	o, err := v.source.order(t.ctx, l.Order, v.opt.Now())
 	if err != nil {
 		return nil, nil, err
 	}
-	if o.ReleaseSHA256 != l.Release {
-		return nil, nil, canon.Fail("bounds", "the lease names release %s, its order %s", l.Release.Short(), o.ReleaseSHA256.Short())
+	if o.order.ReleaseSHA256 != l.Release {
+		return nil, nil, canon.Fail("bounds", "the lease names release %s, its order %s", l.Release.Short(), o.order.ReleaseSHA256.Short())
 	}
-	if err := o.CheckTaskInput(l.Task, l.Input, l.Proof); err != nil {
+	if err := o.order.CheckTaskInput(l.Task, l.Input, l.Proof); err != nil {
 		return nil, nil, err
 	}
-	module, err := v.source.module(ctx, r)
-	return r, module, err
+	module, err := v.source.module(t.ctx, o.release)
+	if err != nil {
+		return nil, nil, err
+	}
+	return o.release, module, v.goBy(t, &o)
 }
 
 // countersign signs what a task came to.
