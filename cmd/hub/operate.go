@@ -19,13 +19,13 @@ import (
 	"github.com/countersign/countersign/internal/hub"
 	"github.com/countersign/countersign/internal/store"
 	"github.com/countersign/countersign/internal/wire"
-	"github.com/countersign/countersign/policy"
 	"github.com/countersign/countersign/webworker"
 )
 
 func integrityCommand() *cobra.Command {
 	var tag bool
-	var origin, policyFile string
+	var origin string
+	var root rootFlags
 	var log tagLog
 	c := &cobra.Command{
 		Use:   "integrity",
@@ -33,14 +33,14 @@ func integrityCommand() *cobra.Command {
 		Long: `integrity prints the subresource-integrity hash of the loader in this program.
 
 With --tag it prints the script tag for your own page. The page that has the tag
-decides what may run: it names the loader by its hash and the researchers' keys
-itself, so no hub can change either.`,
-		Example: "  hub integrity --tag --origin https://hub.example.org --policy policy.json",
+decides what may run: it names the loader by its hash, and the root keys whose
+policy says what researchers may sign; no hub can change either.`,
+		Example: "  hub integrity --tag --origin https://hub.example.org --root root1.pub,root2.pub,root3.pub --threshold 2",
 		Args:    cobra.NoArgs,
 	}
 	c.Flags().BoolVar(&tag, "tag", false, "print the whole script tag")
 	c.Flags().StringVar(&origin, "origin", "https://hub.example", "`URL` of the hub, in the tag")
-	c.Flags().StringVar(&policyFile, "policy", "", "policy `file` whose researchers' keys go into the tag")
+	root.add(c.Flags())
 	log.add(c.Flags())
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if !tag {
@@ -50,38 +50,26 @@ itself, so no hub can change either.`,
 		if err := checkOrigin(origin); err != nil {
 			return err
 		}
-		keys, err := policyKeys(policyFile)
-		if err != nil {
-			return err
+		keys := "RW... the root keys that you trust, with spaces between"
+		if len(root.keys) > 0 {
+			r, err := root.load()
+			if err != nil {
+				return err
+			}
+			keys = ""
+			for _, k := range r.Keys {
+				keys += " " + k.String()
+			}
 		}
 		attributes, err := log.attributes()
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(c.OutOrStdout(), "<script src=\"%s/countersign.js\"\n  integrity=\"%s\"\n  crossorigin=\"anonymous\" data-countersign\n  data-keys=\"%s\"%s></script>\n",
-			html.EscapeString(origin), webworker.Integrity(), keys, attributes)
+		fmt.Fprintf(c.OutOrStdout(), "<script src=\"%s/countersign.js\"\n  integrity=\"%s\"\n  crossorigin=\"anonymous\" data-countersign\n  data-root=\"%s\"\n  data-threshold=\"%d\" data-floor=\"%d\"%s></script>\n",
+			html.EscapeString(origin), webworker.Integrity(), strings.TrimSpace(keys), root.threshold, max(root.floor, 1), attributes)
 		return nil
 	}
 	return c
-}
-
-func policyKeys(file string) (string, error) {
-	if file == "" {
-		return "RW... the keys that you trust, with spaces between", nil
-	}
-	data, err := readCapped(file, policy.MaxBytes)
-	if err != nil {
-		return "", fmt.Errorf("reading the policy: %w", err)
-	}
-	p, err := policy.Parse(data)
-	if err != nil {
-		return "", fmt.Errorf("reading the policy: %w", err)
-	}
-	var keys []string
-	for _, k := range p.Keys() {
-		keys = append(keys, k.String())
-	}
-	return strings.Join(keys, " "), nil
 }
 
 func tokenCommand() *cobra.Command {

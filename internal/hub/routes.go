@@ -67,6 +67,10 @@ func (h *Hub) pageData() webworker.PageData {
 	for _, k := range h.notary.keys {
 		data.Witnesses = append(data.Witnesses, k.String())
 	}
+	data.Threshold, data.Floor = h.opt.Root.Threshold, max(h.opt.Root.Floor, 1)
+	for _, k := range h.opt.Root.Keys {
+		data.Root = append(data.Root, k.String())
+	}
 	for _, r := range h.Policy().Researchers {
 		data.Researchers = append(data.Researchers, webworker.Researcher{Name: r.Name, Key: r.Key.String(), Prefix: r.Prefix})
 	}

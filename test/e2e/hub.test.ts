@@ -315,7 +315,7 @@ test("the visitor's stop ends an endless loop", async () => {
 test("a page that asks for witnesses runs nothing while there are none", async () => {
   const key = run(desk.dir, "hub", "log-key", "--data", "data").trim();
   const witness = desk.signer("witness", "--key", "witness.key", "--print-key").trim();
-  const tag = run(desk.dir, "hub", "integrity", "--tag", "--origin", url, "--policy", "policy.json", "--log", key, "--witness", witness);
+  const tag = run(desk.dir, "hub", "integrity", "--tag", "--origin", url, "--root", "root.pub", "--log", key, "--witness", witness);
   assert.match(tag, /data-log="countersign\.log\/[0-9a-f]{16}\+/);
   const site = createServer((_, r) => {
     r.setHeader("Content-Type", "text/html; charset=utf-8");
@@ -337,7 +337,7 @@ test("a page that asks for witnesses runs nothing while there are none", async (
 });
 
 test("another site embeds it with the tag that the hub prints", async () => {
-  const tag = run(desk.dir, "hub", "integrity", "--tag", "--origin", url, "--policy", "policy.json");
+  const tag = run(desk.dir, "hub", "integrity", "--tag", "--origin", url, "--root", "root.pub");
   const site = createServer((_, r) => {
     r.setHeader("Content-Type", "text/html; charset=utf-8");
     r.end(`<!doctype html><html lang="en"><title>Another site</title><link rel="icon" href="data:,"><h1>Another site</h1>${tag}`);
