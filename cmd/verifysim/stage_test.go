@@ -24,7 +24,7 @@ import (
 )
 
 // stage starts a hub with a release and an order over the lines of a file:
-// stage FILE PER-TASK. It writes ada.pub and policy.json, and sets
+// stage FILE PER-TASK. It writes ada.pub, root.pub and policy.json, and sets
 // COUNTERSIGN_HUB and ORDER; the hub's log is hub.log. With FILE loop it is a release of an endless loop,
 // with steps one of payloads/steps with one task of a few seconds.
 func stage(ts *testscript.TestScript, neg bool, args []string) {
@@ -43,6 +43,7 @@ func stage(ts *testscript.TestScript, neg bool, args []string) {
 	signed, err := p.Sign(rootKey)
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs("ada.pub"), ada.Public().File(), 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs("root.pub"), rootKey.Public().File(), 0o600))
 	ts.Check(os.WriteFile(ts.MkAbs("policy.json"), signed.Statement, 0o600))
 
 	dir, err := os.MkdirTemp(ts.MkAbs("."), "data")
@@ -98,11 +99,11 @@ func publish(ts *testscript.TestScript, c *client.Client, key keys.SecretKey, so
 }
 
 // await waits until the order is done, that many leases are lent, or the
-// hub's log or metrics have a line with a text: await done, await leases N,
-// await log TEXT, await metric TEXT.
+// hub's log or metrics or a file have a line with a text: await done, await
+// leases N, await log TEXT, await metric TEXT, await file NAME TEXT.
 func await(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 1 {
-		ts.Fatalf("usage: await done, await leases N, await log TEXT, await metric TEXT")
+		ts.Fatalf("usage: await done, await leases N, await log TEXT, await metric TEXT, await file NAME TEXT")
 	}
 	c, err := client.New(ts.Getenv("COUNTERSIGN_HUB"), "")
 	ts.Check(err)
@@ -115,13 +116,20 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 		case args[0] == "done" && info.State == "done",
 			args[0] == "leases" && strconv.Itoa(info.Leases) == args[1],
 			args[0] == "metric" && strings.Contains(metrics(ts, c), args[1]+"\n"),
-			args[0] == "log" && strings.Contains(ts.ReadFile("hub.log"), args[1]):
+			args[0] == "log" && strings.Contains(ts.ReadFile("hub.log"), args[1]),
+			args[0] == "file" && has(ts.MkAbs(args[1]), args[2]):
 			return
 		}
 		if time.Now().After(end) {
 			ts.Fatalf("after a minute: %+v", info)
 		}
 	}
+}
+
+// has reports whether there is a file with that text.
+func has(file, text string) bool {
+	data, err := os.ReadFile(file)
+	return err == nil && bytes.Contains(data, []byte(text))
 }
 
 func metrics(ts *testscript.TestScript, c *client.Client) string {

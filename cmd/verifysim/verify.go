@@ -22,11 +22,11 @@ func verifyCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "verify ORDER",
 		Short: "Run an order's tasks again, and compare with its results",
-		Long: `Fetches an order, its release, module and accepted results from a hub; verifies the signatures against --keys or --policy, the module against its release,
+		Long: `Fetches an order, its release, module and accepted results from a hub; verifies the signatures against what --root, --keys or --policy trust, the module against its release,
 and the input file against the order; runs every task again under wazero, and compares how it ends, its exit code, fuel and output.
 
 Exit codes: 0 all that was run is equal; 1 a result differs, there is none, or a failure; 3 something did not verify.`,
-		Example: "  verifysim verify 3f…e2 --hub https://hub.example --keys ada.pub --input numbers.txt",
+		Example: "  verifysim verify 3f…e2 --hub https://hub.example --root root.pub --input numbers.txt",
 		Args:    cobra.ExactArgs(1),
 	}
 	asJSON := jsonFlag(c)

@@ -44,7 +44,8 @@ type follower struct {
 	seen    policy.Seen
 	current *believed // nil: nothing has been verified yet
 	sum     canon.Digest
-	problem error // of the last look
+	kept    policy.Seen // what the state file has
+	problem error       // of the last look
 
 	retry time.Duration // after a look that failed
 }
@@ -59,8 +60,11 @@ func newFollower(trust *Trust, hub *client.Client, now func() time.Time, log *sl
 	}
 	var err error
 	f.seen, err = loadSeen(f.opt.State)
+	f.kept, f.problem = f.seen, errNotLooked
 	return f, err
 }
+
+var errNotLooked = errors.New("policy and index have not been fetched yet")
 
 // at is anchor's; policy and index hold now or not at all, whatever time a
 // statement is looked at for.
@@ -139,16 +143,26 @@ func (f *follower) verify(ctx context.Context) (bool, error) {
 	f.current, f.seen, f.sum = b, seen, seen.PolicySHA256
 	f.mu.Unlock()
 	if fresh {
-		if err := saveSeen(f.opt.State, seen); err != nil {
-			return fresh, err
-		}
 		attrs := []any{"policy", p.Version, "expires", p.Expires}
 		if b.Index != nil {
 			attrs = append(attrs, "index", b.Index.Sequence, "index_expires", b.Index.Expires)
 		}
 		f.log.Info("trust verified", attrs...)
 	}
-	return fresh, late
+	return fresh, errors.Join(late, f.keep(seen))
+}
+
+// keep writes the state file when there is something new to remember. A disk
+// that takes nothing keeps no revocation from counting; it is tried again.
+func (f *follower) keep(seen policy.Seen) error {
+	if seen == f.kept {
+		return nil
+	}
+	err := saveSeen(f.opt.State, seen)
+	if err == nil {
+		f.kept = seen
+	}
+	return err
 }
 
 func (f *follower) index(ctx context.Context, p *policy.Policy, seen policy.Seen) (*policy.Index, policy.Seen, error) {

@@ -357,3 +357,24 @@ func TestSeenState(t *testing.T) {
 		t.Errorf("left behind: %v", left)
 	}
 }
+
+// TestStateIsTriedAgain: work goes on while the state cannot be written, and
+// it is written when it can be.
+func TestStateIsTriedAgain(t *testing.T) {
+	f := newFollowed(t)
+	dir := filepath.Join(t.TempDir(), "later")
+	f.opt.Trust.Follow.State = filepath.Join(dir, "seen.json")
+	f.start(t)
+	wantsSoon(f.accept(t), 1)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if seen, err := loadSeen(f.opt.Trust.Follow.State); err == nil && seen.Index == 10 {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal("the state was never written")
+		}
+	}
+}
