@@ -4,7 +4,7 @@
 //
 //   <script src="https://HUB/countersign.js" integrity="sha384-…" crossorigin="anonymous"
 //     data-countersign data-keys="RW… RW…" data-hub="https://HUB" data-target="#id"
-//     data-log="…" data-witnesses="… …" data-witness-quorum="2"></script>
+//     data-log="…" data-witnesses="… …" data-witness-quorum="2" data-site="…"></script>
 
 import { Lifecycle } from "./lifecycle.ts";
 import type { Environment, Socket } from "./link.ts";
@@ -18,6 +18,7 @@ interface Tag {
   readonly hub: string; // origin
   readonly keys: PublicKey[];
   readonly log: LogTag | null;
+  readonly site: string; // the hub's token for this site, or ""
   readonly host: HTMLElement;
 }
 
@@ -43,11 +44,12 @@ const env: Environment = {
 };
 
 function main(script: HTMLScriptElement): void {
-  const { hub, keys, log, host } = readTag(script);
+  const { hub, keys, log, site, host } = readTag(script);
   const volunteer = new Volunteer({
     hub,
     keys,
     log,
+    site,
     env,
     fetch: (url, init) => fetch(url, init),
     mount: () => panel.mount,
@@ -83,7 +85,7 @@ function coalesce(show: (view: View) => void): (view: View) => void {
 }
 
 function readTag(script: HTMLScriptElement): Tag {
-  const { hub, keys, target } = script.dataset;
+  const { hub, keys, target, site } = script.dataset;
   const url = new URL(hub ?? script.src, document.baseURI);
   if (url.protocol !== "https:" && url.protocol !== "http:") throw new Error(`countersign: data-hub "${hub}" is no web address`);
   const trusted = parseKeys(keys ?? "");
@@ -91,7 +93,7 @@ function readTag(script: HTMLScriptElement): Tag {
   const host = target === undefined ? document.createElement("div") : document.querySelector(target);
   if (!(host instanceof HTMLElement)) throw new Error(`countersign: data-target "${target}" is not on this page`);
   if (target === undefined) script.after(host);
-  return { hub: url.origin, keys: trusted, log: readLog(script.dataset), host };
+  return { hub: url.origin, keys: trusted, log: readLog(script.dataset), site: site ?? "", host };
 }
 
 /** The log's key, its witnesses' with white space between, and how many must have cosigned: all if it does not say. */
