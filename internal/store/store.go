@@ -31,6 +31,8 @@ var (
 	bucketVerdicts = []byte("verdicts")
 	bucketOutputs  = []byte("outputs")
 	bucketLanes    = []byte("lanes")
+	bucketRevoked  = []byte("revoked")
+	bucketSpent    = []byte("spent")
 	keySchema      = []byte("schema")
 )
 
@@ -142,7 +144,7 @@ func (s *Store) schema(readOnly bool) error {
 		if readOnly {
 			return errors.New("no hub was started on it")
 		}
-		for _, name := range [][]byte{bucketMeta, bucketReleases, bucketOrders, bucketStops, bucketPolicies, bucketIndex, bucketInputs, bucketOperator, bucketVotes, bucketVerdicts, bucketOutputs, bucketLanes} {
+		for _, name := range [][]byte{bucketMeta, bucketReleases, bucketOrders, bucketStops, bucketPolicies, bucketIndex, bucketInputs, bucketOperator, bucketVotes, bucketVerdicts, bucketOutputs, bucketLanes, bucketRevoked, bucketSpent} {
 			if _, err := tx.CreateBucket(name); err != nil {
 				return err
 			}
@@ -160,7 +162,7 @@ func addBuckets(tx *bolt.Tx, readOnly bool) error {
 	if readOnly {
 		return nil
 	}
-	for _, name := range [][]byte{bucketPolicies, bucketIndex} {
+	for _, name := range [][]byte{bucketPolicies, bucketIndex, bucketRevoked, bucketSpent} {
 		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 			return err
 		}
