@@ -44,7 +44,7 @@ func newRoot() *cobra.Command {
 countersigned results. It holds no key that could make a volunteer run anything.
 
 Run:      serve, integrity
-Operate:  token, kill, resume, status
+Operate:  token (mint, list, revoke, rotate), kill, resume, status
 Look:     check, log-key
 
 Exit codes: 0 done; 1 not done.`,

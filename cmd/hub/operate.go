@@ -17,7 +17,6 @@ import (
 
 	"github.com/countersign/countersign/internal/client"
 	"github.com/countersign/countersign/internal/hub"
-	"github.com/countersign/countersign/internal/store"
 	"github.com/countersign/countersign/internal/wire"
 	"github.com/countersign/countersign/policy"
 	"github.com/countersign/countersign/webworker"
@@ -25,7 +24,7 @@ import (
 
 func integrityCommand() *cobra.Command {
 	var tag bool
-	var origin, policyFile string
+	var origin, policyFile, siteFile string
 	var log tagLog
 	c := &cobra.Command{
 		Use:   "integrity",
@@ -41,6 +40,7 @@ itself, so no hub can change either.`,
 	c.Flags().BoolVar(&tag, "tag", false, "print the whole script tag")
 	c.Flags().StringVar(&origin, "origin", "https://hub.example", "`URL` of the hub, in the tag")
 	c.Flags().StringVar(&policyFile, "policy", "", "policy `file` whose researchers' keys go into the tag")
+	c.Flags().StringVar(&siteFile, "site-token", "", "`file` with the token of your site, in the tag, for hubs that ask for one")
 	log.add(c.Flags())
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if !tag {
@@ -57,6 +57,13 @@ itself, so no hub can change either.`,
 		attributes, err := log.attributes()
 		if err != nil {
 			return err
+		}
+		site, err := client.ReadToken(siteFile)
+		if err != nil {
+			return err
+		}
+		if site != "" {
+			attributes += fmt.Sprintf("\n  data-site=\"%s\"", html.EscapeString(site))
 		}
 		fmt.Fprintf(c.OutOrStdout(), "<script src=\"%s/countersign.js\"\n  integrity=\"%s\"\n  crossorigin=\"anonymous\" data-countersign\n  data-keys=\"%s\"%s></script>\n",
 			html.EscapeString(origin), webworker.Integrity(), keys, attributes)
@@ -84,44 +91,13 @@ func policyKeys(file string) (string, error) {
 	return strings.Join(keys, " "), nil
 }
 
-func tokenCommand() *cobra.Command {
-	var data, role string
-	var ttl time.Duration
-	c := &cobra.Command{
-		Use:     "token",
-		Short:   "Make a token that operates a hub, with the key in its data directory",
-		Example: "  hub token --data data --ttl 1h > operator.token",
-		Args:    cobra.NoArgs,
-	}
-	c.Flags().StringVar(&data, "data", "", "the hub's data `directory`")
-	c.Flags().StringVar(&role, "role", "operator", "what the token is for: operator")
-	c.Flags().DurationVar(&ttl, "ttl", time.Hour, "how long it is good for")
-	must(c, "data")
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		if role != "operator" {
-			return fmt.Errorf("role %q: there is only operator", role)
-		}
-		key, err := store.LoadKey(data)
-		if err != nil {
-			return err
-		}
-		token, err := hub.MintOperator(key, ttl, time.Now())
-		if err != nil {
-			return err
-		}
-		fmt.Fprintln(c.OutOrStdout(), token)
-		return nil
-	}
-	return c
-}
-
 // remote are the flags of commands that talk to a running hub.
 type remote struct{ hub, tokenFile string }
 
 func (r *remote) flags(c *cobra.Command, token bool) {
 	c.Flags().StringVar(&r.hub, "hub", os.Getenv("COUNTERSIGN_HUB"), "the hub's `URL` (default from COUNTERSIGN_HUB)")
 	if token {
-		c.Flags().StringVar(&r.tokenFile, "token-file", "", "`file` with an operator token, as hub token prints it")
+		c.Flags().StringVar(&r.tokenFile, "token-file", "", "`file` with an operator token, as hub token mint prints it")
 		must(c, "token-file")
 	}
 }
@@ -130,16 +106,9 @@ func (r *remote) dial() (*client.Client, error) {
 	if r.hub == "" {
 		return nil, errors.New("which hub? Give --hub URL, or set COUNTERSIGN_HUB")
 	}
-	token := ""
-	if r.tokenFile != "" {
-		data, err := readCapped(r.tokenFile, 2*wire.MaxToken)
-		if err != nil {
-			return nil, fmt.Errorf("reading the token: %w", err)
-		}
-		token = strings.TrimSpace(string(data))
-		if strings.Count(token, ".") != 2 || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
-			return nil, fmt.Errorf("reading the token: %s has no token, as hub token prints it", r.tokenFile)
-		}
+	token, err := client.ReadToken(r.tokenFile)
+	if err != nil {
+		return nil, err
 	}
 	return client.New(r.hub, token)
 }

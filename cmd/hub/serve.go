@@ -27,6 +27,7 @@ type serveFlags struct {
 	maxConnections, maxNetwork   int
 	checkpointBytes              int64
 	oneNetwork                   bool
+	siteTokens, privateResults   bool
 	logFormat, logLevel          string
 	log                          logFlags
 }
@@ -55,6 +56,8 @@ flag goes before the environment, and the environment before the file.`,
 	flags.StringVar(&f.title, "title", "", "title of the page")
 	flags.StringVar(&f.origin, "origin", "", "`URL` where visitors reach the hub, for the embedding example on the page")
 	flags.StringSliceVar(&f.allowOrigins, "allow-origin", nil, "other `origins` whose pages may volunteer here, like https://example.org")
+	flags.BoolVar(&f.siteTokens, "site-tokens", false, "let pages of other origins in only with their site's token (hub token mint --role site)")
+	flags.BoolVar(&f.privateResults, "private-results", false, "show results and input files only with an auditor's token")
 	flags.StringSliceVar(&f.proxies, "trusted-proxy", nil, "`networks` of proxies whose X-Forwarded-For is believed, like 10.0.0.0/8")
 	flags.IntVar(&f.maxConnections, "max-connections", 0, "most worker connections (0: 20000)")
 	flags.IntVar(&f.maxNetwork, "max-per-network", 0, "most worker connections of one network prefix (0: 1024)")
@@ -99,6 +102,7 @@ func (f *serveFlags) options(stderr io.Writer) (opt hub.Options, err error) {
 		return opt, errors.New("serve needs --data DIR and --root KEY, and --policy FILE at the first start")
 	}
 	opt = hub.Options{Data: f.data, Title: f.title, Origin: f.origin, AllowOrigins: f.allowOrigins,
+		SiteTokens: f.siteTokens, PrivateResults: f.privateResults,
 		MaxConnections: f.maxConnections, MaxPerNetwork: f.maxNetwork, CheckpointBytes: f.checkpointBytes, UnsafeOneNetwork: f.oneNetwork}
 	f.log.set(&opt)
 	if opt.Root, err = f.root.load(); err != nil {

@@ -22,6 +22,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/countersign/countersign/internal/canon"
 	"github.com/countersign/countersign/internal/job"
 	"github.com/countersign/countersign/internal/sandbox"
@@ -48,6 +50,10 @@ type Options struct {
 	// AllowOrigins are the origins (scheme://host) of pages that may open a
 	// worker connection, beside the hub's own.
 	AllowOrigins []string
+	// SiteTokens asks pages of other origins for a site token: docs/spec/token.md.
+	SiteTokens bool
+	// PrivateResults shows results and input files to auditors only.
+	PrivateResults bool
 	// TrustedProxies may say in X-Forwarded-For who their client is.
 	TrustedProxies []netip.Prefix
 	// MaxConnections and MaxPerNetwork bound worker connections.
@@ -85,12 +91,13 @@ type Hub struct {
 	log     *slog.Logger
 	now     func() time.Time
 	trust   atomic.Pointer[trusted]
-	turn    sync.Mutex // of policies and indexes that come
+	turn    sync.Mutex // of policies, indexes and what changes tokens
 	store   *store.Store
 	engine  *sandbox.Engine
 	key     ed25519.PrivateKey
 	id      wire.Key
 	tokens  *tokens
+	sites   sites
 	catalog *catalog
 	modules *moduleCache
 	limits  *limits
@@ -132,6 +139,7 @@ func New(ctx context.Context, opt Options) (*Hub, error) {
 		modules:  newModuleCache(),
 		admits:   make(chan struct{}, maxAdmissions),
 		sessions: map[job.SessionID]*session{},
+		sites:    sites{by: map[string]*rate.Limiter{}},
 		failed:   make(chan struct{}),
 	}
 	if h.log == nil {
@@ -166,7 +174,9 @@ func (h *Hub) open(ctx context.Context) (err error) {
 	}
 	h.key = h.store.Key()
 	h.id = wire.KeyOf(h.key.Public().(ed25519.PublicKey))
-	h.tokens = newTokens(h.key, h.now)
+	if err := h.openTokens(); err != nil {
+		return err
+	}
 	if h.engine, err = sandbox.New(ctx, nil); err != nil {
 		return fmt.Errorf("starting the engine: %w", err)
 	}
