@@ -48,7 +48,8 @@ type Options struct {
 	Now func() time.Time // nil: time.Now
 
 	// AllowOrigins are the origins (scheme://host) of pages that may open a
-	// worker connection, beside the hub's own.
+	// worker connection, beside the hub's own. Where the policy names origins,
+	// only those of them that are in both.
 	AllowOrigins []string
 	// SiteTokens asks pages of other origins for a site token: docs/spec/token.md.
 	SiteTokens bool
@@ -199,6 +200,7 @@ func (h *Hub) open(ctx context.Context) (err error) {
 	h.perform(h.machine.Settle(h.now()))
 	h.mu.Unlock()
 	h.lookAtTrust()
+	h.closeOrigins()
 	h.repage()
 	h.handler = h.routes()
 	return nil

@@ -30,11 +30,41 @@ func ownOrigin(r *http.Request, origin string) bool {
 }
 
 // allowed reports whether pages of an origin that is not the hub's may
-// volunteer: those of --allow-origin, where it is given. Where sites bring
-// tokens, the tokens say which.
+// volunteer: docs/spec/wire.md, "Origins". What flags say narrows the policy.
 func (h *Hub) allowed(origin string) bool {
+	signed := h.Policy().Origins
+	if len(signed) > 0 && !slices.Contains(signed, origin) {
+		return false
+	}
 	if len(h.opt.AllowOrigins) > 0 {
 		return slices.ContainsFunc(h.opt.AllowOrigins, func(o string) bool { return strings.EqualFold(o, origin) })
 	}
-	return h.opt.SiteTokens
+	return len(signed) > 0 || h.opt.SiteTokens // whose tokens say which
 }
+
+// guardOrigin refuses requests from pages that the policy does not name, where
+// it names any. What anybody may audit is for every page.
+func (h *Hub) guardOrigin(w http.ResponseWriter, r *http.Request) error {
+	if len(h.Policy().Origins) == 0 {
+		return nil
+	}
+	w.Header().Add("Vary", "Origin")
+	if p := r.URL.Path; strings.HasPrefix(p, "/log/") || strings.HasPrefix(p, "/s/") || p == "/v1/policy" || p == "/v1/index" {
+		return nil
+	}
+	_, err := h.pageOrigin(r)
+	return err
+}
+
+// closeOrigins ends the connections of pages that a new policy leaves out, and
+// says which flags count nothing.
+func (h *Hub) closeOrigins() {
+	h.disconnect(wire.CodeOrigin, "pages of this origin may not volunteer here any more", func(s *session) bool { return !h.mayStay(s) })
+	for _, o := range h.opt.AllowOrigins {
+		if !h.allowed(strings.ToLower(o)) {
+			h.log.Warn("the policy does not name an origin that --allow-origin does: it is not let in", "origin", o)
+		}
+	}
+}
+
+func (h *Hub) mayStay(s *session) bool { return s.origin == "" || h.allowed(s.origin) }

@@ -100,6 +100,10 @@ func (h *Hub) guard(mux *http.ServeMux) http.Handler {
 			head.Set("Strict-Transport-Security", "max-age=31536000")
 		}
 		deadlines(w, readTimeout, readTimeout)
+		if err := h.guardOrigin(w, r); err != nil {
+			h.fault(w, r, err)
+			return
+		}
 		if _, pattern := mux.Handler(r); pattern == "" {
 			h.fault(w, r, h.unrouted(mux, r))
 			return

@@ -112,12 +112,15 @@ func (s *session) join() error {
 }
 
 // enter makes a session known to the machine, and welcomes the worker. What
-// revokes tokens goes through the list of sessions afterwards.
+// revokes tokens or replaces the policy goes through the list of sessions afterwards.
 func (h *Hub) enter(s *session, comeback string) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closing {
 		return refusal(wire.CodeClosing, "the hub shuts down")
+	}
+	if !h.mayStay(s) {
+		return refusal(wire.CodeOrigin, "pages of this origin may not volunteer here any more")
 	}
 	if r, is := (*h.tokens.revoked.Load())[s.pass.via]; is {
 		return refusal(wire.CodeUnauthorized, "the site's token was revoked: %s", r.Reason)

@@ -148,6 +148,7 @@ func (h *Hub) postIndex(w http.ResponseWriter, r *http.Request) error {
 // at every worker.
 func (h *Hub) follow(t *trusted) {
 	h.trust.Store(t)
+	h.closeOrigins()
 	for _, r := range h.catalog.allReleases() {
 		s, _ := h.catalog.statement(r.digest)
 		_, _, err := release.Open(s.statement, s.signature, t.Policy, h.admittedAt(r.Expires))
