@@ -88,29 +88,30 @@ const (
 
 // Hub is a running hub. Close ends it.
 type Hub struct {
-	opt     Options
-	log     *slog.Logger
-	now     func() time.Time
-	trust   atomic.Pointer[trusted]
-	turn    sync.Mutex // of policies, indexes and what changes tokens
-	store   *store.Store
-	engine  *sandbox.Engine
-	key     ed25519.PrivateKey
-	id      wire.Key
-	tokens  *tokens
-	sites   sites
-	catalog *catalog
-	modules *moduleCache
-	limits  *limits
-	metrics *metrics
-	notary  *notary
-	handler http.Handler
-	page    atomic.Pointer[http.Handler]
-	admits  chan struct{} // as many as admissions may go on
-	stored  atomic.Uint64 // votes on disk
-	results atomic.Uint64 // verdicts concluded
-	pending atomic.Int64  // verdicts on their way to the disk
-	fullAt  atomic.Int64  // when it was last said that there is no room
+	opt       Options
+	log       *slog.Logger
+	now       func() time.Time
+	trust     atomic.Pointer[trusted]
+	turn      sync.Mutex // of policies, indexes and what changes tokens
+	snapshots sync.Mutex // one is made at a time
+	store     *store.Store
+	engine    *sandbox.Engine
+	key       ed25519.PrivateKey
+	id        wire.Key
+	tokens    *tokens
+	sites     sites
+	catalog   *catalog
+	modules   *moduleCache
+	limits    *limits
+	metrics   *metrics
+	notary    *notary
+	handler   http.Handler
+	page      atomic.Pointer[http.Handler]
+	admits    chan struct{} // as many as admissions may go on
+	stored    atomic.Uint64 // votes on disk
+	results   atomic.Uint64 // verdicts concluded
+	pending   atomic.Int64  // verdicts on their way to the disk
+	fullAt    atomic.Int64  // when it was last said that there is no room
 
 	mu       sync.Mutex
 	machine  *job.Machine

@@ -50,6 +50,7 @@ func (h *Hub) routes() http.Handler {
 	handle("GET /v1/tokens", h.getTokens)
 	handle("POST /v1/tokens/revoke", h.postRevoke)
 	handle("POST /v1/tokens/rotate", h.postRotate)
+	handle("POST /v1/snapshot", h.postSnapshot)
 	handle("GET /healthz", h.getHealth)
 	mux.Handle("GET /metrics", h.metrics.handler())
 	page := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*h.page.Load()).ServeHTTP(w, r) })

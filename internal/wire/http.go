@@ -199,6 +199,11 @@ type Rotated struct {
 	Key Key `json:"key"`
 }
 
+// SnapshotMade answers POST /v1/snapshot.
+type SnapshotMade struct {
+	Snapshot string `json:"snapshot"` // the folder's name, in the data directory
+}
+
 // VoteLine is one line of GET /v1/orders/<digest>/votes.
 type VoteLine struct {
 	Worker    Key        `json:"worker"`
