@@ -132,6 +132,10 @@ func (f *files) put(d canon.Digest, net netip.Prefix, data []byte) error {
 	})
 	if err != nil {
 		f.remove([]canon.Digest{d})
+		_ = os.Remove(f.path(d) + newSuffix) // or at the next start
+		if NoRoom(err) {
+			return ErrFull
+		}
 		return fmt.Errorf("writing checkpoint %s: %w", d.Short(), err)
 	}
 	return nil

@@ -14,10 +14,9 @@ import (
 )
 
 const (
-	factsFile    = "facts.db"
-	snapshotDir  = "snapshot-" // and something at random, beside the facts
-	partialNames = "*.new"
-	oldSnapshot  = 24 * time.Hour // nobody archives it any more
+	factsFile   = "facts.db"
+	snapshotDir = "snapshot-"    // and something at random, beside the facts
+	oldSnapshot = 24 * time.Hour // nobody archives it any more
 )
 
 // Snapshot makes a data directory inside the store's own that has everything of
@@ -83,8 +82,7 @@ func linkAll(from, to string) error {
 		return err
 	}
 	for _, f := range files {
-		partial, _ := filepath.Match(partialNames, f.Name())
-		if partial || strings.HasPrefix(f.Name(), tempPrefix) {
+		if strings.HasSuffix(f.Name(), newSuffix) || strings.HasPrefix(f.Name(), tempPrefix) {
 			continue
 		}
 		src, dst := filepath.Join(from, f.Name()), filepath.Join(to, f.Name())

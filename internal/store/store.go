@@ -166,7 +166,20 @@ func (s *Store) schema(readOnly bool) error {
 			return nil
 		})
 	}
+	complete := false // then a full disk is no reason not to start
+	if err := s.db.View(func(tx *bolt.Tx) error { complete = isComplete(tx); return nil }); err != nil || complete {
+		return err
+	}
 	return s.db.Update(migrate)
+}
+
+func isComplete(tx *bolt.Tx) bool {
+	for _, name := range buckets {
+		if tx.Bucket(name) == nil {
+			return false
+		}
+	}
+	return string(tx.Bucket(bucketMeta).Get(keySchema)) == Schema
 }
 
 func migrate(tx *bolt.Tx) error {
