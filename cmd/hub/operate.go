@@ -220,6 +220,12 @@ func printStatus(w io.Writer, s wire.StatusInfo) error {
 	if s.Trust.Warning != "" {
 		fmt.Fprintf(t, "WARNING\t%s\n", s.Trust.Warning)
 	}
+	switch s.Disk.State {
+	case "short":
+		fmt.Fprintf(t, "WARNING\tthe disk has only %d MiB left: nothing is lent or admitted until there is room\n", s.Disk.Free>>20)
+	case "full":
+		fmt.Fprintf(t, "WARNING\tthe disk is full: votes wait, and nothing is lent or admitted, until there is room\n")
+	}
 	fmt.Fprintf(t, "workers\t%d, with %d leases\n", s.Workers, s.Leases)
 	fmt.Fprintf(t, "orders\t%d running, %d queued, %d done, %d stopped, %d expired\n",
 		s.Orders["running"], s.Orders["queued"], s.Orders["done"], s.Orders["stopped"], s.Orders["expired"])

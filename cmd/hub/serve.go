@@ -26,6 +26,7 @@ type serveFlags struct {
 	allowOrigins, proxies        []string
 	maxConnections, maxNetwork   int
 	checkpointBytes              int64
+	reserveBytes                 uint64
 	oneNetwork                   bool
 	siteTokens, privateResults   bool
 	logFormat, logLevel          string
@@ -62,6 +63,7 @@ flag goes before the environment, and the environment before the file.`,
 	flags.IntVar(&f.maxConnections, "max-connections", 0, "most worker connections (0: 20000)")
 	flags.IntVar(&f.maxNetwork, "max-per-network", 0, "most worker connections of one network prefix (0: 1024)")
 	flags.Int64Var(&f.checkpointBytes, "checkpoint-bytes", 0, "most `bytes` of checkpoints that are kept (0: 4 GiB)")
+	flags.Uint64Var(&f.reserveBytes, "reserve-bytes", 0, "lend and admit nothing while the disk has fewer `bytes` left (0: 64 MiB)")
 	flags.BoolVar(&f.oneNetwork, "unsafe-one-network", false, "count every worker key as independent, even on one machine: for demonstrations and tests")
 	f.log.add(flags)
 	flags.StringVar(&f.logFormat, "log-format", "text", "text or json")
@@ -103,7 +105,7 @@ func (f *serveFlags) options(stderr io.Writer) (opt hub.Options, err error) {
 	}
 	opt = hub.Options{Data: f.data, Title: f.title, Origin: f.origin, AllowOrigins: f.allowOrigins,
 		SiteTokens: f.siteTokens, PrivateResults: f.privateResults,
-		MaxConnections: f.maxConnections, MaxPerNetwork: f.maxNetwork, CheckpointBytes: f.checkpointBytes, UnsafeOneNetwork: f.oneNetwork}
+		MaxConnections: f.maxConnections, MaxPerNetwork: f.maxNetwork, CheckpointBytes: f.checkpointBytes, ReserveBytes: f.reserveBytes, UnsafeOneNetwork: f.oneNetwork}
 	f.log.set(&opt)
 	if opt.Root, err = f.root.load(); err != nil {
 		return opt, err

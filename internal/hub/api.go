@@ -203,7 +203,7 @@ func (h *Hub) getResults(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if h.pending.Load() > 0 { // what the order's state counts already must be here
-		if err := h.store.Sync(); err != nil {
+		if err := h.settled(r.Context()); err != nil {
 			return err
 		}
 	}
@@ -244,6 +244,7 @@ func (h *Hub) getResults(w http.ResponseWriter, r *http.Request) error {
 func (h *Hub) Status() wire.StatusInfo {
 	s := wire.StatusInfo{Hub: h.id, Time: canon.TimeOf(h.now()), Orders: map[string]int{}, Votes: h.stored.Load(), Results: h.results.Load()}
 	s.Trust = h.trustInfo(h.trust.Load(), h.now())
+	s.Disk = h.diskInfo()
 	orders := h.catalog.allOrders()
 	h.mu.Lock()
 	defer h.mu.Unlock()

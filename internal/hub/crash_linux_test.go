@@ -2,15 +2,18 @@ package hub
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"flag"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -24,15 +27,20 @@ import (
 
 // process is the real program, to be killed.
 type process struct {
-	t    *testing.T
-	args []string
-	cmd  *exec.Cmd
+	t      *testing.T
+	args   []string
+	cmd    *exec.Cmd
+	stderr bytes.Buffer
+	ended  chan error
 }
 
-func (p *process) start() {
+// launch starts the program by a command line that ends in its own.
+func (p *process) launch(args []string) (listening <-chan bool) {
 	p.t.Helper()
-	p.cmd = exec.Command(p.args[0], p.args[1:]...)
-	p.cmd.Stderr = os.Stderr
+	p.stderr.Reset()
+	p.cmd = exec.Command(args[0], args[1:]...)
+	p.cmd.Stderr = &p.stderr
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // what traces it is killed with it
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {
 		p.t.Fatal(err)
@@ -40,18 +48,39 @@ func (p *process) start() {
 	if err := p.cmd.Start(); err != nil {
 		p.t.Fatal(err)
 	}
-	for lines := bufio.NewScanner(out); lines.Scan(); {
-		if strings.HasPrefix(lines.Text(), "listening") {
-			go io.Copy(io.Discard, out)
-			return
+	up, ended := make(chan bool, 1), make(chan error, 1)
+	p.ended = ended
+	cmd := p.cmd
+	go func() {
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			if strings.HasPrefix(lines.Text(), "listening") {
+				up <- true
+				break
+			}
 		}
-	}
-	p.t.Fatalf("the hub does not start: %v", p.cmd.Wait())
+		io.Copy(io.Discard, out)
+		ended <- cmd.Wait()
+		close(up)
+	}()
+	return up
 }
 
+func (p *process) start() {
+	p.t.Helper()
+	p.startBy(p.args)
+}
+
+func (p *process) startBy(args []string) {
+	p.t.Helper()
+	if up := p.launch(args); !<-up {
+		p.t.Fatalf("the hub does not start: %v\n%s", <-p.ended, p.stderr.String())
+	}
+}
+
+// kill ends the program, which is ours, in the middle of what it does.
 func (p *process) kill() {
-	p.cmd.Process.Kill() // it is ours, and running
-	p.cmd.Wait()         // says that it was killed
+	syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
+	<-p.ended
 }
 
 // stubborn is a worker that keeps every result until it is acknowledged, over
@@ -60,7 +89,7 @@ type stubborn struct {
 	h       *testHub
 	n       int
 	pending map[wire.LeaseID]*wire.Result
-	acked   map[uint64]bool // tasks
+	acked   map[taskOf]bool
 	refused int
 	resent  int
 }
@@ -121,7 +150,7 @@ func (s *stubborn) session(ctx context.Context) {
 			}
 		case *wire.Ack:
 			if r := s.pending[m.ID]; r != nil {
-				s.acked[r.Vote.Task] = true
+				s.acked[taskOf{r.Vote.Order, r.Vote.Task}] = true
 			}
 			delete(s.pending, m.ID)
 		case *wire.Refused:
@@ -134,11 +163,64 @@ func (s *stubborn) session(ctx context.Context) {
 	}
 }
 
-// TestKillNine kills the real hub in the middle of an order, several times
-// under load. The order completes, and nothing that was acknowledged is lost.
+var (
+	kills = flag.Int("kills", 20, "how often TestKillNine kills the hub")
+	seed  = flag.Uint64("seed", 0, "of its choices; 0: at random")
+)
+
+// crash is a hub that is killed again and again while it works.
+type crash struct {
+	t      *testing.T
+	h      *testHub
+	hub    *process
+	disk   *limitedDisk
+	random *rand.Rand
+	orders map[canon.Digest]*release.Order
+	last   canon.Digest
+	tried  map[string]int
+}
+
+// TestKillNine kills the real hub at random moments under load, starting up
+// included, while its disk is full, slow or fails. Every order completes, and
+// nothing that was acknowledged is lost or counts twice.
 func TestKillNine(t *testing.T) {
 	t.Parallel()
-	const tasks, workers, kills = 6000, 40, 8
+	if *seed == 0 {
+		*seed = rand.Uint64()
+	}
+	t.Logf("to do it again: -kills %d -seed %d", *kills, *seed)
+	c := newCrash(t)
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	var all sync.WaitGroup
+	crew := make([]*stubborn, 40)
+	for n := range crew {
+		crew[n] = &stubborn{h: c.h, n: n, pending: map[wire.LeaseID]*wire.Result{}, acked: map[taskOf]bool{}}
+		all.Go(func() { crew[n].work(ctx) })
+	}
+	faults := c.faults()
+	for range *kills {
+		c.order()
+		f := faults[c.random.IntN(len(faults))]
+		c.tried[f.name]++
+		f.run()
+	}
+	c.hub.start()
+	for d := range c.orders {
+		eventuallyWithin(t, 2*time.Minute, "every order is done", func() bool { return c.h.order(d).State == "done" })
+	}
+	c.results()
+	stop()
+	all.Wait()
+	c.hub.kill() // once more: what is on disk must be enough
+	t.Logf("faults: %v; %d orders", c.tried, len(c.orders))
+	verifyAcked(t, filepath.Join(c.disk.path, "data"), c.orders, crew)
+}
+
+const crashTasks = 600 // of an order
+
+func newCrash(t *testing.T) *crash {
+	disk := newDisk(t, "192m")
 	dir := t.TempDir()
 	bin := filepath.Join(dir, "hub")
 	if out, err := exec.Command("go", "build", "-o", bin, "../../cmd/hub").CombinedOutput(); err != nil {
@@ -154,54 +236,164 @@ func TestKillNine(t *testing.T) {
 	}
 	address := l.Addr().String()
 	l.Close()
-	data := filepath.Join(dir, "data")
-	hub := &process{t: t, args: []string{bin, "serve", "--data", data, "--policy", policyFile, "--root", rootOf(t).Keys[0].String(), "--listen", address, "--unsafe-one-network", "--log-level", "error"}}
+	hub := &process{t: t, args: []string{bin, "serve", "--data", filepath.Join(disk.path, "data"), "--policy", policyFile, "--root", rootOf(t).Keys[0].String(), "--listen", address,
+		"--unsafe-one-network", "--log-level", "error", "--reserve-bytes", "16777216"}}
 	hub.start()
-	defer func() { hub.kill() }()
-
-	h := &testHub{t: t, clock: &clock{}, url: "http://" + address}
-	o := h.rangeOrder(tasks)
-	o.Redundancy.Vote = &release.Vote{Agree: 2, Of: 3}
-	order := h.submit(o, "")
-	ctx, stop := context.WithCancel(testContextFor(t, 5*time.Minute))
-	defer stop()
-	var all sync.WaitGroup
-	crew := make([]*stubborn, workers)
-	for n := range crew {
-		crew[n] = &stubborn{h: h, n: n, pending: map[wire.LeaseID]*wire.Result{}, acked: map[uint64]bool{}}
-		all.Go(func() { crew[n].work(ctx) })
-	}
-	for i := range kills {
-		// Each time somewhere else on the way.
-		until := uint64(2*tasks*(i+1)/(kills+1) + rand.IntN(100))
-		eventuallyFast(t, "votes come in", func() bool { return h.order(order).Votes >= until || h.order(order).State == "done" })
-		hub.kill()
-		hub.start()
-	}
-	eventuallyWithin(t, 2*time.Minute, "the order is done", func() bool { return h.order(order).State == "done" })
-	for _, r := range h.resultLines(order, "") {
-		if want := honest(&wire.Lease{Input: o.Input.Range.RangeInput(r.Task)}); string(r.Output) != want || r.Agree < 2 {
-			t.Errorf("task %d: %q with %d votes, want %q", r.Task, r.Output, r.Agree, want)
+	t.Cleanup(func() {
+		if hub.cmd.ProcessState == nil {
+			hub.kill()
 		}
-	}
-	stop()
-	all.Wait()
-	hub.kill() // once more: what is on disk must be enough
-	verifyAcked(t, data, order, crew, tasks)
+	})
+	c := &crash{t: t, h: &testHub{t: t, clock: &clock{}, url: "http://" + address}, hub: hub, disk: disk,
+		random: rand.New(rand.NewPCG(*seed, 0)), orders: map[canon.Digest]*release.Order{}, tried: map[string]int{}}
+	return c
 }
 
-// eventuallyFast is eventually, and looks more often.
-func eventuallyFast(t *testing.T, what string, f func() bool) {
-	t.Helper()
-	for end := time.Now().Add(time.Minute); !f(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("still not so: %s", what)
-		}
+// order sees to it that there is work: the order before is done, or another
+// comes. It kills the hub, which runs, afterwards: a fault starts it its way.
+func (c *crash) order() {
+	c.t.Helper()
+	if c.hub.cmd.ProcessState != nil {
+		c.hub.start()
+	}
+	if c.last == (canon.Digest{}) || c.h.order(c.last).State == "done" {
+		o := c.h.rangeOrder(crashTasks + int64(len(c.orders))) // each another
+		c.last = c.h.submit(o, "")
+		c.orders[c.last] = o
 	}
 }
 
-func verifyAcked(t *testing.T, data string, order canon.Digest, crew []*stubborn, tasks int) {
+func (c *crash) wait(least, most time.Duration) {
+	time.Sleep(least + time.Duration(c.random.Int64N(int64(most-least))))
+}
+
+type fault struct {
+	name string
+	run  func()
+}
+
+// faults are what is done to a hub that works. Afterwards it is dead.
+func (c *crash) faults() []fault {
+	all := []fault{{"kill", c.kill}, {"kill", c.kill}, {"kill", c.kill}, {"kill at the start", c.killStarting}, {"full disk", c.full}, {"full disk at the start", c.fullStarting}}
+	if !canInject() {
+		c.t.Log("NOT TRIED: a slow and a failing disk, because strace is not there or may not trace: apt-get install strace")
+		return all
+	}
+	return append(all, fault{"slow disk", c.slow}, fault{"failing disk", c.failing})
+}
+
+func (c *crash) kill() {
+	c.wait(0, 300*time.Millisecond)
+	c.hub.kill()
+}
+
+func (c *crash) killStarting() {
+	c.hub.kill()
+	c.hub.launch(c.hub.args)
+	c.wait(0, 150*time.Millisecond)
+	c.hub.kill()
+}
+
+// full fills the disk. The hub says so, lends nothing and shows its results;
+// half of the time it is killed so, and half of the time it goes on.
+func (c *crash) full() {
+	c.wait(0, 100*time.Millisecond)
+	c.disk.fill()
+	eventually(c.t, "the hub says that its disk has no room", func() bool { return c.status().Disk.State != diskOK })
+	for d := range c.orders {
+		c.h.resultLines(d, "")
+	}
+	c.wait(0, 300*time.Millisecond)
+	if c.random.IntN(2) == 0 {
+		c.hub.kill()
+		c.disk.empty()
+		return
+	}
+	c.disk.empty()
+	eventually(c.t, "the hub has room again", func() bool { return c.status().Disk.State == diskOK })
+	c.kill()
+}
+
+// fullStarting starts on a full disk.
+func (c *crash) fullStarting() {
+	c.wait(0, 100*time.Millisecond)
+	c.hub.kill()
+	c.disk.fill()
+	c.hub.start()
+	if s := c.status(); s.Disk.State == diskOK {
+		c.t.Errorf("the hub sees no full disk: %+v", s.Disk)
+	}
+	c.h.resultLines(c.last, "")
+	c.wait(0, 200*time.Millisecond)
+	if c.random.IntN(2) == 0 {
+		c.disk.empty()
+		c.wait(0, 200*time.Millisecond)
+	}
+	c.hub.kill()
+	c.disk.empty()
+}
+
+// slow makes each sync take 30 ms more.
+func (c *crash) slow() {
+	c.hub.kill()
+	c.hub.startBy(injected(c.hub.args, "fdatasync,fsync:delay_enter=30000"))
+	c.wait(0, 700*time.Millisecond)
+	c.hub.kill()
+}
+
+// failing lets syncs fail from some moment on. The hub ends by itself, because
+// nobody knows what is on the disk.
+func (c *crash) failing() {
+	c.hub.kill()
+	up := c.hub.launch(injected(c.hub.args, fmt.Sprintf("fdatasync:error=EIO:when=%d+", 1+c.random.IntN(40))))
+	<-up // or it has failed already
+	select {
+	case err := <-c.hub.ended:
+		if err == nil || !strings.Contains(c.hub.stderr.String(), "input/output error") {
+			c.t.Errorf("a hub on a failing disk ends with %v:\n%s", err, c.hub.stderr.String())
+		}
+	case <-time.After(time.Minute):
+		c.t.Error("a hub on a failing disk goes on")
+		c.hub.kill()
+	}
+}
+
+func (c *crash) status() (s wire.StatusInfo) {
+	c.t.Helper()
+	c.h.get("/v1/status", &s)
+	return s
+}
+
+// results are what the workers said.
+func (c *crash) results() {
+	c.t.Helper()
+	for d, o := range c.orders {
+		lines := c.h.resultLines(d, "")
+		for _, r := range lines {
+			if want := honest(&wire.Lease{Input: o.Input.Range.RangeInput(r.Task)}); string(r.Output) != want || r.Agree < 2 {
+				c.t.Errorf("task %d: %q with %d votes, want %q", r.Task, r.Output, r.Agree, want)
+			}
+		}
+		if uint64(len(lines)) != o.Tasks() {
+			c.t.Errorf("order %s: %d results, want %d", d.Short(), len(lines), o.Tasks())
+		}
+	}
+}
+
+// taskOf names a task.
+type taskOf struct {
+	order canon.Digest
+	task  uint64
+}
+
+// verifyAcked looks at the disk: it is sound, has every vote that a worker was
+// told of, and each stands once behind its verdict.
+func verifyAcked(t *testing.T, data string, orders map[canon.Digest]*release.Order, crew []*stubborn) {
 	t.Helper()
+	tasks := 0
+	for _, o := range orders {
+		tasks += int(o.Tasks())
+	}
 	report, err := Check(data, true)
 	if err != nil || len(report.Problems) != 0 || report.Verdicts != tasks {
 		t.Errorf("check: %+v, %v", report, err)
@@ -211,12 +403,25 @@ func verifyAcked(t *testing.T, data string, order canon.Digest, crew []*stubborn
 		t.Fatal(err)
 	}
 	defer s.Close()
-	kept := map[wire.Key]map[uint64]bool{}
+	kept, behind := map[wire.Key]map[taskOf]bool{}, map[taskOf]int{}
 	if err := s.Votes(func(v store.Vote) error {
 		if kept[v.Worker] == nil {
-			kept[v.Worker] = map[uint64]bool{}
+			kept[v.Worker] = map[taskOf]bool{}
 		}
-		kept[v.Worker][v.Task] = true
+		at := taskOf{v.Order, v.Task}
+		if kept[v.Worker][at] {
+			t.Errorf("worker %s has two votes on task %d", v.Worker, v.Task)
+		}
+		kept[v.Worker][at] = true
+		behind[at]++
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Verdicts(func(v store.Verdict) error {
+		if n := behind[taskOf{v.Order, v.Task}]; v.Agree > n {
+			t.Errorf("the verdict on task %d counts %d votes, and there are %d", v.Task, v.Agree, n)
+		}
 		return nil
 	}); err != nil {
 		t.Fatal(err)
@@ -225,10 +430,10 @@ func verifyAcked(t *testing.T, data string, order canon.Digest, crew []*stubborn
 	for _, w := range crew {
 		id := workerID(w.n)
 		resent += w.resent
-		for task := range w.acked {
-			if acked++; !kept[id][task] {
+		for at := range w.acked {
+			if acked++; !kept[id][at] {
 				missing++
-				t.Errorf("worker %d: the vote on task %d was acknowledged and is not on disk", w.n, task)
+				t.Errorf("worker %d: the vote on task %d was acknowledged and is not on disk", w.n, at.task)
 			}
 		}
 	}

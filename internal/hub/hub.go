@@ -65,6 +65,9 @@ type Options struct {
 	// CheckpointBytes bounds what is kept for workers to go on from, of one
 	// network a quarter of it; 0: 4 GiB.
 	CheckpointBytes int64
+	// ReserveBytes is how much room the disk must have for anything to be lent
+	// or admitted; 0: 64 MiB.
+	ReserveBytes uint64
 	// UnsafeOneNetwork lets one machine make verdicts alone: job.Config.
 	UnsafeOneNetwork bool
 
@@ -82,6 +85,7 @@ type Options struct {
 const (
 	defaultMaxConnections = 20_000
 	defaultMaxPerNetwork  = 1024
+	defaultReserve        = 64 << 20
 	tickEvery             = 200 * time.Millisecond
 	maxAdmissions         = 2 // at the same time: each may compile 32 MiB
 )
@@ -121,6 +125,7 @@ type Hub struct {
 	visits   visits
 	halt     string // an operator's reason, or ""
 	distrust string // the policy's or index's reason to halt, or ""
+	short    bool   // of room on the disk
 	warned   string // the warning about trust that was logged last
 
 	ctx     context.Context // ends with Close
@@ -149,6 +154,9 @@ func New(ctx context.Context, opt Options) (*Hub, error) {
 	}
 	if h.now == nil {
 		h.now = time.Now
+	}
+	if h.opt.ReserveBytes == 0 {
+		h.opt.ReserveBytes = defaultReserve
 	}
 	if h.opt.pingEvery == 0 {
 		h.opt.pingEvery = pingEvery
@@ -201,6 +209,7 @@ func (h *Hub) open(ctx context.Context) (err error) {
 	h.perform(h.machine.Settle(h.now()))
 	h.mu.Unlock()
 	h.lookAtTrust()
+	h.lookAtRoom()
 	h.closeOrigins()
 	h.repage()
 	h.handler = h.routes()
@@ -283,6 +292,7 @@ func (h *Hub) tick() {
 			return
 		case <-t.C:
 			h.lookAtTrust()
+			h.lookAtRoom()
 			h.work(func(m *job.Machine) []job.Action { return m.Tick(h.now()) })
 		}
 	}

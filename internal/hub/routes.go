@@ -11,6 +11,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/countersign/countersign/internal/canon"
+	"github.com/countersign/countersign/internal/store"
 	"github.com/countersign/countersign/internal/wire"
 	"github.com/countersign/countersign/webworker"
 )
@@ -139,7 +140,10 @@ func (h *Hub) unrouted(mux *http.ServeMux, r *http.Request) error {
 
 // public is what the one that asked may know of an error.
 func public(err error) (code, text string) {
-	if code = canon.ClassOf(err); code == "" {
+	if code = canon.ClassOf(err); code == "" && store.NoRoom(err) {
+		return wire.CodeFull, "the hub's disk is full"
+	}
+	if code == "" {
 		return wire.CodeInternal, "internal error"
 	}
 	return code, err.Error()

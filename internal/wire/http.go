@@ -108,6 +108,13 @@ type StatusInfo struct {
 	Votes   uint64         `json:"votes"`
 	Results uint64         `json:"results"` // tasks with a verdict
 	Trust   TrustInfo      `json:"trust"`
+	Disk    DiskInfo       `json:"disk"`
+}
+
+// DiskInfo says how much room a hub has.
+type DiskInfo struct {
+	State string `json:"state"`          // ok, short (nothing is lent or admitted) or full (votes wait, too)
+	Free  uint64 `json:"free,omitempty"` // bytes, where that can be known
 }
 
 // PolicyAdmitted answers POST /v1/policy.
