@@ -45,14 +45,14 @@ countersigned results. It holds no key that could make a volunteer run anything.
 
 Run:      serve, integrity
 Operate:  token (mint, list, revoke, rotate), kill, resume, status
-Keep:     backup, restore, check
+Keep:     backup, restore, check, compact
 Look:     log-key
 
 Exit codes: 0 done; 1 not done.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(serveCommand(), integrityCommand(), tokenCommand(), killCommand(), resumeCommand(), statusCommand(), checkCommand(), backupCommand(), restoreCommand(), logKeyCommand())
+	root.AddCommand(serveCommand(), integrityCommand(), tokenCommand(), killCommand(), resumeCommand(), statusCommand(), checkCommand(), backupCommand(), restoreCommand(), compactCommand(), logKeyCommand())
 	return root
 }
 

@@ -274,6 +274,9 @@ func printReport(w io.Writer, r *hub.Report) error {
 	}
 	_, err := fmt.Fprintf(w, "%d policies, %d releases, %d orders, %d stops, %d kills, %d log entries, %d blobs, %d checkpoints, %d votes, %d verdicts (%d undecided)\n",
 		r.Policies, r.Releases, r.Orders, r.Stops, r.Kills, r.Leaves, r.Blobs, r.Lanes, r.Votes, r.Verdicts, r.Undecided)
+	if r.Pruned > 0 && err == nil {
+		_, err = fmt.Fprintf(w, "%d orders ended long ago: their votes were removed, their verdicts cannot be checked\n", r.Pruned)
+	}
 	if len(r.Problems) == 0 && err == nil {
 		_, err = fmt.Fprintln(w, "sound")
 	}

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -27,6 +28,7 @@ type serveFlags struct {
 	maxConnections, maxNetwork   int
 	checkpointBytes              int64
 	reserveBytes                 uint64
+	keepFinished                 days
 	oneNetwork                   bool
 	siteTokens, privateResults   bool
 	logFormat, logLevel          string
@@ -64,6 +66,7 @@ flag goes before the environment, and the environment before the file.`,
 	flags.IntVar(&f.maxNetwork, "max-per-network", 0, "most worker connections of one network prefix (0: 1024)")
 	flags.Int64Var(&f.checkpointBytes, "checkpoint-bytes", 0, "most `bytes` of checkpoints that are kept (0: 4 GiB)")
 	flags.Uint64Var(&f.reserveBytes, "reserve-bytes", 0, "lend and admit nothing while the disk has fewer `bytes` left (0: 64 MiB)")
+	flags.Var(&f.keepFinished, "keep-finished", "remove the votes of orders that ended so long ago, like 30d, at least 7d (0: never); results stay")
 	flags.BoolVar(&f.oneNetwork, "unsafe-one-network", false, "count every worker key as independent, even on one machine: for demonstrations and tests")
 	f.log.add(flags)
 	flags.StringVar(&f.logFormat, "log-format", "text", "text or json")
@@ -105,7 +108,8 @@ func (f *serveFlags) options(stderr io.Writer) (opt hub.Options, err error) {
 	}
 	opt = hub.Options{Data: f.data, Title: f.title, Origin: f.origin, AllowOrigins: f.allowOrigins,
 		SiteTokens: f.siteTokens, PrivateResults: f.privateResults,
-		MaxConnections: f.maxConnections, MaxPerNetwork: f.maxNetwork, CheckpointBytes: f.checkpointBytes, ReserveBytes: f.reserveBytes, UnsafeOneNetwork: f.oneNetwork}
+		MaxConnections: f.maxConnections, MaxPerNetwork: f.maxNetwork, CheckpointBytes: f.checkpointBytes, ReserveBytes: f.reserveBytes,
+		KeepFinished: time.Duration(f.keepFinished), UnsafeOneNetwork: f.oneNetwork}
 	f.log.set(&opt)
 	if opt.Root, err = f.root.load(); err != nil {
 		return opt, err

@@ -250,17 +250,22 @@ func newCrash(t *testing.T) *crash {
 }
 
 // order sees to it that there is work: the order before is done, or another
-// comes. It kills the hub, which runs, afterwards: a fault starts it its way.
+// comes. The hub runs afterwards.
 func (c *crash) order() {
 	c.t.Helper()
 	if c.hub.cmd.ProcessState != nil {
 		c.hub.start()
 	}
 	if c.last == (canon.Digest{}) || c.h.order(c.last).State == "done" {
-		o := c.h.rangeOrder(crashTasks + int64(len(c.orders))) // each another
-		c.last = c.h.submit(o, "")
-		c.orders[c.last] = o
+		c.submit()
 	}
+}
+
+func (c *crash) submit() {
+	c.t.Helper()
+	o := c.h.rangeOrder(crashTasks + int64(len(c.orders))) // each another
+	c.last = c.h.submit(o, "")
+	c.orders[c.last] = o
 }
 
 func (c *crash) wait(least, most time.Duration) {
@@ -344,8 +349,9 @@ func (c *crash) slow() {
 // failing lets syncs fail from some moment on. The hub ends by itself, because
 // nobody knows what is on the disk.
 func (c *crash) failing() {
+	c.submit() // so that there is enough to write
 	c.hub.kill()
-	up := c.hub.launch(injected(c.hub.args, fmt.Sprintf("fdatasync:error=EIO:when=%d+", 1+c.random.IntN(40))))
+	up := c.hub.launch(injected(c.hub.args, fmt.Sprintf("fdatasync:error=EIO:when=%d+", 1+c.random.IntN(8))))
 	<-up // or it has failed already
 	select {
 	case err := <-c.hub.ended:

@@ -68,6 +68,9 @@ type Options struct {
 	// ReserveBytes is how much room the disk must have for anything to be lent
 	// or admitted; 0: 64 MiB.
 	ReserveBytes uint64
+	// KeepFinished is how long the votes of orders that have ended are kept; 0:
+	// for ever. No less than MinKeep.
+	KeepFinished time.Duration
 	// UnsafeOneNetwork lets one machine make verdicts alone: job.Config.
 	UnsafeOneNetwork bool
 
@@ -169,12 +172,16 @@ func New(ctx context.Context, opt Options) (*Hub, error) {
 		return nil, errors.Join(err, h.Close())
 	}
 	h.running.Go(h.tick)
+	h.running.Go(h.retain)
 	return h, nil
 }
 
 func (h *Hub) open(ctx context.Context) (err error) {
 	if len(h.opt.Root.Keys) == 0 {
 		return errNoRoot
+	}
+	if k := h.opt.KeepFinished; k != 0 && k < MinKeep {
+		return fmt.Errorf("finished orders are kept for %s: results of what they lent may come for %s", k, MinKeep)
 	}
 	if h.store, err = store.Open(h.opt.Data, &store.Options{CheckpointBytes: h.opt.CheckpointBytes}); err != nil {
 		return err
