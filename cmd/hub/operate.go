@@ -17,14 +17,13 @@ import (
 
 	"github.com/countersign/countersign/internal/client"
 	"github.com/countersign/countersign/internal/hub"
-	"github.com/countersign/countersign/internal/store"
 	"github.com/countersign/countersign/internal/wire"
 	"github.com/countersign/countersign/webworker"
 )
 
 func integrityCommand() *cobra.Command {
 	var tag bool
-	var origin string
+	var origin, siteFile string
 	var root rootFlags
 	var log tagLog
 	c := &cobra.Command{
@@ -41,6 +40,7 @@ policy says what researchers may sign; no hub can change either.`,
 	c.Flags().BoolVar(&tag, "tag", false, "print the whole script tag")
 	c.Flags().StringVar(&origin, "origin", "https://hub.example", "`URL` of the hub, in the tag")
 	root.add(c.Flags())
+	c.Flags().StringVar(&siteFile, "site-token", "", "`file` with the token of your site, in the tag, for hubs that ask for one")
 	log.add(c.Flags())
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if !tag {
@@ -65,39 +65,15 @@ policy says what researchers may sign; no hub can change either.`,
 		if err != nil {
 			return err
 		}
+		site, err := client.ReadToken(siteFile)
+		if err != nil {
+			return err
+		}
+		if site != "" {
+			attributes += fmt.Sprintf("\n  data-site=\"%s\"", html.EscapeString(site))
+		}
 		fmt.Fprintf(c.OutOrStdout(), "<script src=\"%s/countersign.js\"\n  integrity=\"%s\"\n  crossorigin=\"anonymous\" data-countersign\n  data-root=\"%s\"\n  data-threshold=\"%d\" data-floor=\"%d\"%s></script>\n",
 			html.EscapeString(origin), webworker.Integrity(), strings.TrimSpace(keys), root.threshold, max(root.floor, 1), attributes)
-		return nil
-	}
-	return c
-}
-
-func tokenCommand() *cobra.Command {
-	var data, role string
-	var ttl time.Duration
-	c := &cobra.Command{
-		Use:     "token",
-		Short:   "Make a token that operates a hub, with the key in its data directory",
-		Example: "  hub token --data data --ttl 1h > operator.token",
-		Args:    cobra.NoArgs,
-	}
-	c.Flags().StringVar(&data, "data", "", "the hub's data `directory`")
-	c.Flags().StringVar(&role, "role", "operator", "what the token is for: operator")
-	c.Flags().DurationVar(&ttl, "ttl", time.Hour, "how long it is good for")
-	must(c, "data")
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		if role != "operator" {
-			return fmt.Errorf("role %q: there is only operator", role)
-		}
-		key, err := store.LoadKey(data)
-		if err != nil {
-			return err
-		}
-		token, err := hub.MintOperator(key, ttl, time.Now())
-		if err != nil {
-			return err
-		}
-		fmt.Fprintln(c.OutOrStdout(), token)
 		return nil
 	}
 	return c
@@ -109,7 +85,7 @@ type remote struct{ hub, tokenFile string }
 func (r *remote) flags(c *cobra.Command, token bool) {
 	c.Flags().StringVar(&r.hub, "hub", os.Getenv("COUNTERSIGN_HUB"), "the hub's `URL` (default from COUNTERSIGN_HUB)")
 	if token {
-		c.Flags().StringVar(&r.tokenFile, "token-file", "", "`file` with an operator token, as hub token prints it")
+		c.Flags().StringVar(&r.tokenFile, "token-file", "", "`file` with an operator token, as hub token mint prints it")
 		must(c, "token-file")
 	}
 }
@@ -118,16 +94,9 @@ func (r *remote) dial() (*client.Client, error) {
 	if r.hub == "" {
 		return nil, errors.New("which hub? Give --hub URL, or set COUNTERSIGN_HUB")
 	}
-	token := ""
-	if r.tokenFile != "" {
-		data, err := readCapped(r.tokenFile, 2*wire.MaxToken)
-		if err != nil {
-			return nil, fmt.Errorf("reading the token: %w", err)
-		}
-		token = strings.TrimSpace(string(data))
-		if strings.Count(token, ".") != 2 || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
-			return nil, fmt.Errorf("reading the token: %s has no token, as hub token prints it", r.tokenFile)
-		}
+	token, err := client.ReadToken(r.tokenFile)
+	if err != nil {
+		return nil, err
 	}
 	return client.New(r.hub, token)
 }
@@ -239,6 +208,12 @@ func printStatus(w io.Writer, s wire.StatusInfo) error {
 	if s.Trust.Warning != "" {
 		fmt.Fprintf(t, "WARNING\t%s\n", s.Trust.Warning)
 	}
+	switch s.Disk.State {
+	case "short":
+		fmt.Fprintf(t, "WARNING\tthe disk has only %d MiB left: nothing is lent or admitted until there is room\n", s.Disk.Free>>20)
+	case "full":
+		fmt.Fprintf(t, "WARNING\tthe disk is full: votes wait, and nothing is lent or admitted, until there is room\n")
+	}
 	fmt.Fprintf(t, "workers\t%d, with %d leases\n", s.Workers, s.Leases)
 	fmt.Fprintf(t, "orders\t%d running, %d queued, %d done, %d stopped, %d expired\n",
 		s.Orders["running"], s.Orders["queued"], s.Orders["done"], s.Orders["stopped"], s.Orders["expired"])
@@ -287,6 +262,9 @@ func printReport(w io.Writer, r *hub.Report) error {
 	}
 	_, err := fmt.Fprintf(w, "%d policies, %d releases, %d orders, %d stops, %d kills, %d log entries, %d blobs, %d checkpoints, %d votes, %d verdicts (%d undecided)\n",
 		r.Policies, r.Releases, r.Orders, r.Stops, r.Kills, r.Leaves, r.Blobs, r.Lanes, r.Votes, r.Verdicts, r.Undecided)
+	if r.Pruned > 0 && err == nil {
+		_, err = fmt.Fprintf(w, "%d orders ended long ago: their votes were removed, their verdicts cannot be checked\n", r.Pruned)
+	}
 	if len(r.Problems) == 0 && err == nil {
 		_, err = fmt.Fprintln(w, "sound")
 	}

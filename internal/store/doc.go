@@ -5,6 +5,8 @@
 //	DIR/          0700
 //	  facts.db    the facts; locked while a hub runs
 //	  hub.key     0600, the seed of the hub's Ed25519 key, hex
+//	  token.keys  0600, the keys that sign tokens: docs/spec/token.md
+//	  tokens/     what tokens were minted, without the tokens
 //	  log.key     0600, the key of the transparency log: docs/spec/log.md
 //	  checkpoints/ files that workers can go on from, named likewise
 //	  blobs/      modules, sources and inputs, each named by its SHA-256

@@ -98,7 +98,7 @@ async function state(order: string): Promise<string> {
 
 /** Stops whatever is left of an order, so that the next test's visitor gets its own. */
 function end(order: string): void {
-  const token = run(desk.dir, "hub", "token", "--data", "data");
+  const token = run(desk.dir, "hub", "token", "mint", "--data", "data", "--subject", "test");
   desk.write("operator.token", token);
   run(desk.dir, "hub", "kill", "order", order, "--reason", "the test is over", "--hub", url, "--token-file", "operator.token");
 }

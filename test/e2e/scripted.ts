@@ -127,7 +127,7 @@ export class ScriptedHub {
         const key = createPublicKey({ key: der, format: "der", type: "spki" });
         if (!verify(null, Buffer.from(joinText), key, Buffer.from(String(m["signature"]), "hex"))) throw new Error("join: bad signature");
         this.workers.push(m["worker"]);
-        return peer.send({ type: "welcome", halted: false, visit: 60 });
+        return peer.send({ type: "welcome", halted: false, visit: 60, session: "" });
       }
       case "want":
         this.wanted = Number(m["leases"]);

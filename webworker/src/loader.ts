@@ -4,7 +4,7 @@
 //
 //   <script src="https://HUB/countersign.js" integrity="sha384-…" crossorigin="anonymous"
 //     data-countersign data-root="RW… RW… RW…" data-threshold="2" data-floor="1" data-hub="https://HUB" data-target="#id"
-//     data-log="…" data-witnesses="… …" data-witness-quorum="2"></script>
+//     data-log="…" data-witnesses="… …" data-witness-quorum="2" data-site="…"></script>
 
 import { Lifecycle } from "./lifecycle.ts";
 import type { Environment, Socket } from "./link.ts";
@@ -19,6 +19,7 @@ interface Tag {
   readonly hub: string; // origin
   readonly root: Root;
   readonly log: LogTag | null;
+  readonly site: string; // the hub's token for this site, or ""
   readonly host: HTMLElement;
 }
 
@@ -44,11 +45,12 @@ const env: Environment = {
 };
 
 function main(script: HTMLScriptElement): void {
-  const { hub, root, log, host } = readTag(script);
+  const { hub, root, log, site, host } = readTag(script);
   const volunteer = new Volunteer({
     hub,
     root,
     log,
+    site,
     env,
     fetch: (url, init) => fetch(url, init),
     mount: () => panel.mount,
@@ -84,14 +86,14 @@ function coalesce(show: (view: View) => void): (view: View) => void {
 }
 
 function readTag(script: HTMLScriptElement): Tag {
-  const { hub, target } = script.dataset;
+  const { hub, target, site } = script.dataset;
   const url = new URL(hub ?? script.src, document.baseURI);
   if (url.protocol !== "https:" && url.protocol !== "http:") throw new Error(`countersign: data-hub "${hub}" is no web address`);
   const root = readRoot(script.dataset);
   const host = target === undefined ? document.createElement("div") : document.querySelector(target);
   if (!(host instanceof HTMLElement)) throw new Error(`countersign: data-target "${target}" is not on this page`);
   if (target === undefined) script.after(host);
-  return { hub: url.origin, root, log: readLog(script.dataset), host };
+  return { hub: url.origin, root, log: readLog(script.dataset), site: site ?? "", host };
 }
 
 /** Root keys with white space between, how many of them must have signed a policy, and the lowest version to take. */

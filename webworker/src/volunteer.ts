@@ -27,6 +27,7 @@ export interface Options {
   readonly hub: string; // origin
   readonly root: Root; // who makes policies
   readonly log: LogTag | null; // a transparency log that must have what runs, whatever the policy says
+  readonly site: string; // the hub's token for this site, or ""
   mount(): Node; // where frames are put
   readonly fetch: Fetch;
   readonly env: Environment;
@@ -159,7 +160,7 @@ export class Volunteer {
       changed: (slot) => this.#slotChanged(slot),
       silenced: (silence) => this.#silenced(silence),
     };
-    this.#link = new Link(hub.replace(/^http/, "ws") + "/v1/work", identity, env, {
+    this.#link = new Link(hub.replace(/^http/, "ws") + "/v1/work", identity, this.options.site, env, {
       open: (halted, visit) => this.#opened(halted, visit),
       lost: (why) => this.#lost(why),
       message: (m) => this.#receive(m),
