@@ -102,14 +102,16 @@ func printTokens(w io.Writer, list *wire.TokenList) error {
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", k.ID, role, k.Subject, expires, state)
 	}
+	err := t.Flush()
 	for _, k := range list.Keys {
 		until := "signs"
 		if k.Until != nil {
 			until = "counts until " + k.Until.String()
 		}
-		fmt.Fprintf(t, "key %s\t%s\n", k.Key, until)
+		_, e := fmt.Fprintf(w, "key %s  %s\n", k.Key, until)
+		err = errors.Join(err, e)
 	}
-	return t.Flush()
+	return err
 }
 
 func revokeCommand() *cobra.Command {

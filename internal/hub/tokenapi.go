@@ -39,11 +39,11 @@ func (h *Hub) openTokens() error {
 func (h *Hub) bearer(r *http.Request, roles ...role) (id string, err error) {
 	all := r.Header.Values("Authorization")
 	if len(all) != 1 {
-		return "", refusal(wire.CodeUnauthorized, "this needs one Authorization with a token: %s", roles[0])
+		return "", refusal(wire.CodeUnauthorized, "this needs a token of the role %s (hub token mint)", roles[0])
 	}
 	token, ok := strings.CutPrefix(all[0], "Bearer ")
 	if !ok {
-		return "", refusal(wire.CodeUnauthorized, "this needs a Bearer token: %s", roles[0])
+		return "", refusal(wire.CodeUnauthorized, "this needs Authorization: Bearer and a token of the role %s", roles[0])
 	}
 	is, id, err := h.tokens.named(token)
 	if err != nil {

@@ -17,6 +17,10 @@ type Attack struct {
 	Stops []string
 	// Body returns another answer to a request; nil leaves it.
 	Body func(p *Proxy, path string, body []byte) *Answer
+	// Files are bodies to serve under paths, whatever the hub has there.
+	Files map[string][]byte
+	// Uninvited are messages that follow the welcome.
+	Uninvited [][]byte
 	// Message returns what to send instead of a message; nil leaves it.
 	Message func(p *Proxy, m object, raw []byte) []Frame
 }
@@ -53,7 +57,37 @@ func (w *World) Attacks() (all []Attack) {
 	for _, kind := range []string{"hello", "welcome", "lease", "ack"} {
 		all = append(all, messages(kind)...)
 	}
+	for _, m := range unsaid {
+		all = append(all, uninvited(messages(m.kind()), m)...)
+	}
 	return append(all, w.leases()...)
+}
+
+const nobody = "0123456789abcdef0123456789abcdef"
+
+// unsaid are messages that an honest hub has no reason for here.
+var unsaid = []object{
+	object{}.with("type", "kill").with("scope", "lease").with("target", nobody).with("reason", "evil"),
+	object{}.with("type", "resume"),
+	object{}.with("type", "refused").with("id", nobody).with("code", "lease_invalid").with("message", "evil"),
+	object{}.with("type", "kept").with("id", nobody).with("segments", 1),
+}
+
+// uninvited lets changes of the message m come after each lease, as if the
+// hub had sent m there.
+func uninvited(changes []Attack, m object) (all []Attack) {
+	for _, a := range changes {
+		if strings.HasSuffix(a.Name, ": never sent") {
+			continue // that is what an honest hub does
+		}
+		all = append(all, Attack{Name: a.Name, Stops: a.Stops, Message: func(p *Proxy, lease object, raw []byte) []Frame {
+			if lease.kind() != "lease" {
+				return nil
+			}
+			return append([]Frame{{Data: raw}}, a.Message(p, m, m.encode())...)
+		}})
+	}
+	return all
 }
 
 // bodies changes what is served under some paths.
@@ -93,6 +127,7 @@ func bodies(name string, paths, stops []string) []Attack {
 			return &Answer{Status: http.StatusFound, Location: path}
 		}),
 		at("never answered", nil, fixed(Answer{Hang: true})),
+		at("a byte at a time", nil, func(_ *Proxy, _ string, b []byte) *Answer { return &Answer{Body: b, Slow: true} }),
 	}
 }
 
@@ -148,6 +183,9 @@ var members = map[string][]string{
 	"welcome": {"halted", "visit"},
 	"lease":   {"lease", "id", "order", "release", "task", "lane", "input", "proof", "checkpoint", "seconds"},
 	"ack":     {"id", "verdict"},
+	"kill":    {"scope", "target", "reason"},
+	"refused": {"id", "code", "message"},
+	"kept":    {"id", "segments"},
 }
 
 // leases are well-formed and lie.

@@ -130,6 +130,11 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // pass answers as the hub does, unless the attack changes it.
 func (p *Proxy) pass(w http.ResponseWriter, r *http.Request) {
 	p.note(func(o *Report) { o.Asked = append(o.Asked, r.URL.Path) })
+	if body, ok := p.attack.Files[r.URL.Path]; ok {
+		p.note(func(o *Report) { o.Attacked++ })
+		_, _ = w.Write(body)
+		return
+	}
 	status, header, body, err := p.fetch(r.Context(), r.Method, r.URL.RequestURI(), r.Body)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadGateway)
@@ -194,6 +199,7 @@ type Answer struct {
 	Body     []byte
 	Endless  bool   // the body goes on for ever
 	Hang     bool   // nothing comes
+	Slow     bool   // a byte comes, and another one later
 	Location string // of a redirect
 }
 
@@ -206,11 +212,29 @@ func (a *Answer) write(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Location", a.Location)
 	}
 	w.WriteHeader(max(a.Status, http.StatusOK))
+	if a.Slow {
+		a.drip(w, r)
+		return
+	}
 	if a.Status == 0 {
 		_, _ = w.Write(a.Body)
 	}
 	for junk := bytes.Repeat([]byte{'x'}, 1<<16); a.Endless; {
 		if _, err := w.Write(junk); err != nil {
+			return
+		}
+	}
+}
+
+// drip sends the body a byte at a time.
+func (a *Answer) drip(w http.ResponseWriter, r *http.Request) {
+	for i := range a.Body {
+		if _, err := w.Write(a.Body[i : i+1]); err != nil || http.NewResponseController(w).Flush() != nil {
+			return
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-r.Context().Done():
 			return
 		}
 	}
@@ -283,13 +307,20 @@ func (p *Proxy) said(data []byte) []Frame {
 	if err := json.Unmarshal(data, &m); err != nil {
 		return []Frame{{Data: data}}
 	}
+	frames := []Frame{{Data: data}}
 	if p.attack.Message != nil {
-		if frames := p.attack.Message(p, m, data); frames != nil {
+		if changed := p.attack.Message(p, m, data); changed != nil {
 			p.note(func(o *Report) { o.Attacked++ })
-			return frames
+			frames = changed
 		}
 	}
-	return []Frame{{Data: data}}
+	if m.kind() == "welcome" {
+		for _, more := range p.attack.Uninvited {
+			p.note(func(o *Report) { o.Attacked++ })
+			frames = append(frames, Frame{Data: more})
+		}
+	}
+	return frames
 }
 
 // heard is what the volunteer said. It passes unchanged, and is noted.
