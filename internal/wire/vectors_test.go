@@ -61,9 +61,11 @@ func TestVectors(t *testing.T) {
 		if err := json.Unmarshal(data, &v); err != nil {
 			t.Fatal(err)
 		}
-		if got := classOf(v.open(t)); got != v.Class {
-			t.Errorf("%s: class %q, want %q", v.Name, got, v.Class)
-		}
+		t.Run(v.Name, func(t *testing.T) {
+			if got := classOf(v.open(t)); got != v.Class {
+				t.Errorf("class %q, want %q", got, v.Class)
+			}
+		})
 	}
 }
 
