@@ -6,7 +6,7 @@ GO      ?= go
 WEB     := webworker
 STAMP   := $(WEB)/node_modules/.package-lock.json
 
-.PHONY: demo test check check-arm build web payloads bench bench-meter bench-costs bench-stack conformance probe bench-checkpoints bench-host bench-warm e2e unit race fuzz fuzz-modules corpus crash clean
+.PHONY: demo test check check-arm build web payloads bench bench-meter bench-costs bench-stack conformance probe test-trust bench-checkpoints bench-host bench-warm e2e unit race fuzz fuzz-modules corpus crash clean
 
 demo: build ## ONCE=1 ends after the verification
 	ONCE=$(ONCE) PORT=$(PORT) scripts/demo.sh
@@ -40,6 +40,13 @@ e2e: build need-browser need-wasm $(STAMP)
 # Every payload and vector in every engine: the same outcome and fuel.
 conformance: need-engines $(STAMP) ## WRITE=1 writes docs/conformance.md
 	node test/conformance/run.mjs $(if $(WRITE),--write docs/conformance.md)
+
+# The chain of trust, attacked: vectors in four engines, a lying hub, the drills.
+test-trust: build need-test need-engines $(STAMP)
+	node test/trust/run.mjs
+	@$(GO) test ./test/evil -count=1 -v | grep -vE 'level=|^=== '
+	@$(GO) test ./cmd/signer ./cmd/hub ./cmd/verifysim ./test/journey -count=1 -v -run 'TestScripts/^(policy|root|drills|log|token)$$' | grep -E '^ *--- |^(ok|FAIL)'
+	node test/probe/run.mjs
 
 # JavaScript in the place of the runner tries every way out of the sandbox.
 probe: need-engines $(STAMP)
