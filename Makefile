@@ -44,6 +44,7 @@ conformance: need-engines $(STAMP) ## WRITE=1 writes docs/conformance.md
 # The chain of trust, attacked: vectors in four engines, a lying hub, the drills.
 test-trust: build need-test need-engines $(STAMP)
 	node test/trust/run.mjs
+	node test/trust/differential.mjs 3000
 	@$(GO) test ./test/evil -count=1 -v | grep -vE 'level=|^=== '
 	@$(GO) test ./cmd/signer ./cmd/hub ./cmd/verifysim ./test/journey -count=1 -v -run 'TestScripts/^(policy|root|drills|log|token)$$' | grep -E '^ *--- |^(ok|FAIL)'
 	node test/probe/run.mjs

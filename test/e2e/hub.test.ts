@@ -281,7 +281,7 @@ test("the operator's kill ends an endless loop", async () => {
   await v.until("silence", async () => (await v.silences()).length === 1);
   const [silence] = await v.silences();
   console.log(`hub kill: ${silence!.millis.toFixed(1)} ms from order to silence`);
-  assert.deepEqual([silence!.cause, silence!.seen], ["killed", true]);
+  assert.equal(silence!.cause, "killed");
   await v.state("waiting");
 });
 
@@ -308,7 +308,7 @@ test("the visitor's stop ends an endless loop", async () => {
   await v.state("stopped");
   const [silence] = await v.silences();
   console.log(`stop: ${silence!.millis.toFixed(1)} ms from order to silence`);
-  assert.deepEqual([silence!.cause, silence!.seen], ["stopped", true]);
+  assert.equal(silence!.cause, "stopped");
   end(digest);
 });
 
