@@ -203,36 +203,18 @@ func (f *follower) turn(ctx context.Context) time.Duration {
 }
 
 // follow looks again and again until ctx ends, first after wait, and calls
-// changed when what may run is another than before, at expiry too.
+// changed when what may run is another than before. At expiry it does so even
+// if a look is under way, because a hub may never answer.
 func (f *follower) follow(ctx context.Context, wait time.Duration, changed func()) {
-	for {
+	for ctx.Err() == nil {
 		changed()
-		f.sleep(ctx, wait, changed)
-		if wait = f.turn(ctx); ctx.Err() != nil {
-			return
-		}
-	}
-}
-
-// sleep waits, and calls changed when something expires meanwhile.
-func (f *follower) sleep(ctx context.Context, wait time.Duration, changed func()) {
-	end := time.NewTimer(wait)
-	defer end.Stop()
-	var expiry <-chan time.Time
-	if left := f.left(); left < wait {
-		t := time.NewTimer(left)
-		defer t.Stop()
-		expiry = t.C
-	}
-	for {
+		expiry := time.AfterFunc(f.left(), changed)
 		select {
 		case <-ctx.Done():
-			return
-		case <-end.C:
-			return
-		case <-expiry:
-			changed()
+		case <-time.After(wait):
+			wait = f.turn(ctx)
 		}
+		expiry.Stop()
 	}
 }
 
