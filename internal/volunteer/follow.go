@@ -11,11 +11,13 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/countersign/countersign/internal/canon"
 	"github.com/countersign/countersign/internal/client"
+	"github.com/countersign/countersign/internal/translog"
 	"github.com/countersign/countersign/internal/wire"
 	"github.com/countersign/countersign/keys"
 	"github.com/countersign/countersign/policy"
@@ -121,7 +123,7 @@ func (f *follower) verify(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	b := &believed{Trust: policy.Trust{Policy: p}}
-	if was != nil && seen.PolicySHA256 == sum {
+	if was != nil && sameLog(was.Policy, p) {
 		b.log = was.log // so that what was proved stays proved
 	} else if b.log, err = p.Log(); err != nil {
 		return false, err
@@ -163,6 +165,10 @@ func (f *follower) keep(seen policy.Seen) error {
 		f.kept = seen
 	}
 	return err
+}
+
+func sameLog(a, b *policy.Policy) bool {
+	return a.LogKey == b.LogKey && a.Quorum == b.Quorum && slices.Equal(a.Witnesses, b.Witnesses)
 }
 
 func (f *follower) index(ctx context.Context, p *policy.Policy, seen policy.Seen) (*policy.Index, policy.Seen, error) {
@@ -329,6 +335,9 @@ func (v *Volunteer) recheck(t *task) error {
 	b, err := v.follower.at(now)
 	if err == nil {
 		err = b.still(t.by.signed.order, t.by.signed.release, now)
+	}
+	if err == nil && b.log != nil && b.log != t.by.log {
+		err = canon.Fail(translog.ClassInclusion, "policy version %d asks for another log: the release has to be proved again", b.Policy.Version)
 	}
 	if err != nil {
 		t.cancel(err)
