@@ -11,11 +11,13 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/countersign/countersign/internal/canon"
 	"github.com/countersign/countersign/internal/client"
+	"github.com/countersign/countersign/internal/translog"
 	"github.com/countersign/countersign/internal/wire"
 	"github.com/countersign/countersign/keys"
 	"github.com/countersign/countersign/policy"
@@ -121,7 +123,7 @@ func (f *follower) verify(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	b := &believed{Trust: policy.Trust{Policy: p}}
-	if was != nil && seen.PolicySHA256 == sum {
+	if was != nil && sameLog(was.Policy, p) {
 		b.log = was.log // so that what was proved stays proved
 	} else if b.log, err = p.Log(); err != nil {
 		return false, err
@@ -165,6 +167,10 @@ func (f *follower) keep(seen policy.Seen) error {
 	return err
 }
 
+func sameLog(a, b *policy.Policy) bool {
+	return a.LogKey == b.LogKey && a.Quorum == b.Quorum && slices.Equal(a.Witnesses, b.Witnesses)
+}
+
 func (f *follower) index(ctx context.Context, p *policy.Policy, seen policy.Seen) (*policy.Index, policy.Seen, error) {
 	var s wire.SignedIndex
 	err := f.fetch(ctx, "/v1/index", maxIndexBody, &s)
@@ -203,36 +209,18 @@ func (f *follower) turn(ctx context.Context) time.Duration {
 }
 
 // follow looks again and again until ctx ends, first after wait, and calls
-// changed when what may run is another than before, at expiry too.
+// changed when what may run is another than before. At expiry it does so even
+// if a look is under way, because a hub may never answer.
 func (f *follower) follow(ctx context.Context, wait time.Duration, changed func()) {
-	for {
+	for ctx.Err() == nil {
 		changed()
-		f.sleep(ctx, wait, changed)
-		if wait = f.turn(ctx); ctx.Err() != nil {
-			return
-		}
-	}
-}
-
-// sleep waits, and calls changed when something expires meanwhile.
-func (f *follower) sleep(ctx context.Context, wait time.Duration, changed func()) {
-	end := time.NewTimer(wait)
-	defer end.Stop()
-	var expiry <-chan time.Time
-	if left := f.left(); left < wait {
-		t := time.NewTimer(left)
-		defer t.Stop()
-		expiry = t.C
-	}
-	for {
+		expiry := time.AfterFunc(f.left(), changed)
 		select {
 		case <-ctx.Done():
-			return
-		case <-end.C:
-			return
-		case <-expiry:
-			changed()
+		case <-time.After(wait):
+			wait = f.turn(ctx)
 		}
+		expiry.Stop()
 	}
 }
 
@@ -347,6 +335,9 @@ func (v *Volunteer) recheck(t *task) error {
 	b, err := v.follower.at(now)
 	if err == nil {
 		err = b.still(t.by.signed.order, t.by.signed.release, now)
+	}
+	if err == nil && b.log != nil && b.log != t.by.log {
+		err = canon.Fail(translog.ClassInclusion, "policy version %d asks for another log: the release has to be proved again", b.Policy.Version)
 	}
 	if err != nil {
 		t.cancel(err)

@@ -58,6 +58,7 @@ type opened struct {
 	order   *release.Order
 	release *release.Release
 	signed  struct{ order, release signed }
+	log     *translog.Verifier // that has the release; nil: none was asked
 }
 
 // order returns an order and its release, verified.
@@ -66,6 +67,7 @@ func (s *source) order(ctx context.Context, digest canon.Digest, now time.Time) 
 	if err != nil {
 		return o, err
 	}
+	o.log = b.log
 	if o.signed.order, err = s.statement(ctx, digest); err != nil {
 		return o, fmt.Errorf("order %s: %w", digest.Short(), err)
 	}

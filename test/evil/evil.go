@@ -42,7 +42,8 @@ type Report struct {
 	Attacked int      `json:"attacked"` // bodies and messages that were changed
 	Asked    []string `json:"asked"`    // paths
 	Votes    []Vote   `json:"votes"`
-	Checks   []string `json:"checks"` // of leases that came back: reason, or the failed check
+	Checks   []string `json:"checks"`  // of leases that came back: reason, or the failed check
+	Running  int      `json:"running"` // words of a task that it runs
 	Joined   int      `json:"joined"`
 	Left     int      `json:"left"` // connections that volunteers ended
 }
@@ -330,6 +331,7 @@ func (p *Proxy) heard(data []byte) []Frame {
 		Vote   Vote
 		Reason string
 		Check  string
+		Fuel   uint64
 	}
 	if err := json.Unmarshal(data, &m); err != nil {
 		p.note(func(o *Report) { o.Checks = append(o.Checks, "garbage: "+err.Error()) })
@@ -339,6 +341,10 @@ func (p *Proxy) heard(data []byte) []Frame {
 		switch m.Type {
 		case "join":
 			o.Joined++
+		case "progress":
+			if m.Fuel > 0 {
+				o.Running++
+			}
 		case "result":
 			o.Votes = append(o.Votes, m.Vote)
 		case "return":
