@@ -47,20 +47,27 @@ func (h *Hub) letIn(s *session, token string) (p pass, err error) {
 	case !h.opt.SiteTokens || s.origin == "":
 		return pass{}, nil
 	case roleSession.is(token):
-		p, err = h.readSession(s.worker, token)
-	default:
-		p, err = h.readSite(token)
+		return h.readSession(s, token)
 	}
-	if err == nil && p.origin != s.origin {
-		err = refusal(wire.CodeUnauthorized, "the token is for pages of %s, this one is of %s", p.origin, printable(s.origin, 200))
-	}
-	return p, err
+	return h.readSite(s, token)
 }
 
-func (h *Hub) readSite(token string) (p pass, err error) {
+// isFor makes sure that a token is for pages of the session's origin. What
+// another page does must not use up anything of the site's.
+func (s *session) isFor(origin string) error {
+	if s.origin != origin {
+		return refusal(wire.CodeUnauthorized, "the token is for pages of %s, this one is of %s", origin, printable(s.origin, 200))
+	}
+	return nil
+}
+
+func (h *Hub) readSite(s *session, token string) (p pass, err error) {
 	var c siteClaims
 	if err := h.tokens.read(token, roleSite, &c); err != nil {
 		return p, refusal(wire.CodeUnauthorized, "this hub asks pages for their site's token: %v", err)
+	}
+	if err := s.isFor(c.Origin); err != nil {
+		return p, err
 	}
 	if err := h.sites.enter(&c, h.now()); err != nil {
 		return p, err
@@ -68,13 +75,16 @@ func (h *Hub) readSite(token string) (p pass, err error) {
 	return pass{c.Origin, c.ID, c.expires()}, nil
 }
 
-func (h *Hub) readSession(worker wire.Key, token string) (p pass, err error) {
+func (h *Hub) readSession(s *session, token string) (p pass, err error) {
 	var c sessionClaims
 	if err := h.tokens.read(token, roleSession, &c); err != nil {
 		return p, refusal(wire.CodeUnauthorized, "session token: %v", err)
 	}
-	if c.Subject != worker.String() {
+	if c.Subject != s.worker.String() {
 		return p, refusal(wire.CodeUnauthorized, "session token: it is another worker's")
+	}
+	if err := s.isFor(c.Origin); err != nil {
+		return p, err
 	}
 	if r, is := (*h.tokens.revoked.Load())[c.Via]; is {
 		return p, refusal(wire.CodeUnauthorized, "session token: its site's was revoked: %s", r.Reason)

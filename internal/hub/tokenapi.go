@@ -26,10 +26,15 @@ func (h *Hub) openTokens() error {
 		return err
 	}
 	h.tokens = newTokens(h.key.Public().(ed25519.PublicKey), ring, h.now)
+	if _, err := h.store.TokenRecords(h.now()); err != nil { // which sweeps them
+		h.log.Warn("the list of tokens is damaged", "error", err)
+	}
 	oldest := h.now().Add(-roleOperator.longest())
+	revoked := map[string]store.Revocation{}
+	h.tokens.revoked.Store(&revoked)
 	return h.store.Revocations(func(r store.Revocation) error {
 		if r.At.After(oldest) {
-			h.tokens.revoke(r)
+			revoked[r.ID] = r
 		}
 		return nil
 	})

@@ -16,6 +16,9 @@
 // Facts become durable in the order in which they were submitted, so a fact
 // that follows from another is never on disk without it.
 //
+// A full disk is waited for, a failing one ends the store. Backups are snapshots
+// of the directory, archived as tar files.
+//
 // Nothing that is read back is believed because it was written: a blob is
 // hashed when it is first used, and a reader verifies signatures itself.
 package store
