@@ -6,7 +6,7 @@ GO      ?= go
 WEB     := webworker
 STAMP   := $(WEB)/node_modules/.package-lock.json
 
-.PHONY: demo test check check-arm build web payloads bench bench-meter bench-costs bench-stack conformance probe bench-checkpoints bench-host bench-warm e2e unit race fuzz fuzz-modules corpus clean
+.PHONY: demo test check check-arm build web payloads bench bench-meter bench-costs bench-stack conformance probe test-trust bench-checkpoints bench-host bench-warm e2e unit race fuzz fuzz-modules corpus crash clean
 
 demo: build ## ONCE=1 ends after the verification
 	ONCE=$(ONCE) PORT=$(PORT) scripts/demo.sh
@@ -40,6 +40,14 @@ e2e: build need-browser need-wasm $(STAMP)
 # Every payload and vector in every engine: the same outcome and fuel.
 conformance: need-engines $(STAMP) ## WRITE=1 writes docs/conformance.md
 	node test/conformance/run.mjs $(if $(WRITE),--write docs/conformance.md)
+
+# The chain of trust, attacked: vectors in four engines, a lying hub, the drills.
+test-trust: build need-test need-engines $(STAMP)
+	node test/trust/run.mjs
+	node test/trust/differential.mjs 3000
+	@$(GO) test ./test/evil -count=1 -v | grep -vE 'level=|^=== '
+	@$(GO) test ./cmd/signer ./cmd/hub ./cmd/verifysim ./test/journey -count=1 -v -run 'TestScripts/^(policy|root|drills|log|token)$$' | grep -E '^ *--- |^(ok|FAIL)'
+	node test/probe/run.mjs
 
 # JavaScript in the place of the runner tries every way out of the sandbox.
 probe: need-engines $(STAMP)
@@ -86,6 +94,9 @@ bench-host: need-engines $(STAMP) ## how fast the hosts are, in browsers and in 
 bench-warm: need-browser $(STAMP) ## how much faster tasks are after a warm-up
 	node bench/warm/warm.mjs 5
 
+crash: need-test ## KILLS=200 kills of a hub under load, on full, slow and failing disks; SEED=… does it again
+	$(GO) test ./internal/hub -run 'TestKillNine$$' -v -timeout 0 -args -kills $(or $(KILLS),200) -seed $(or $(SEED),0)
+
 fuzz: ## FUZZTIME=30s for each target
 	scripts/fuzz.sh $(or $(FUZZTIME),30s)
 
@@ -102,7 +113,7 @@ $(STAMP): $(WEB)/package-lock.json
 
 .PHONY: need-test need-browser need-engines need-wasm need-arm generate web-test
 need-test:
-	@scripts/need.sh minisign=minisign wabt=wat2wasm binaryen=wasm-opt
+	@scripts/need.sh minisign=minisign wabt=wat2wasm binaryen=wasm-opt strace=strace
 need-arm:
 	@scripts/need.sh qemu-user=qemu-aarch64
 need-browser:

@@ -76,6 +76,9 @@ func parseSignature(text []byte) (*minisign.Signature, error) {
 	if len(text) > MaxSignature {
 		return nil, fail("too_large", "signature: %d bytes, at most %d allowed", len(text), MaxSignature)
 	}
+	if bytes.IndexByte(text, '\r') >= 0 {
+		return nil, fail("signature_malformed", "not a minisign signature: it has carriage returns")
+	}
 	var s minisign.Signature
 	if err := s.UnmarshalText(text); err != nil {
 		return nil, fail("signature_malformed", "not a minisign signature: %s", strings.TrimPrefix(err.Error(), "minisign: "))

@@ -214,7 +214,7 @@ func (p *Policy) checkOrigins() error {
 		return canon.Fail("bounds", "policy: %d origins, at most %d allowed", len(p.Origins), maxOrigins)
 	}
 	for i, o := range p.Origins {
-		if !validOrigin(o) {
+		if !ValidOrigin(o) {
 			return canon.Fail("bounds", "policy: origin %.80q: want scheme and host alone, like https://example.org", o)
 		}
 		if i > 0 && p.Origins[i-1] >= o {
@@ -226,7 +226,9 @@ func (p *Policy) checkOrigins() error {
 
 var originForm = regexp.MustCompile(`\Ahttps?://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[1-9][0-9]{0,4})?\z`)
 
-func validOrigin(o string) bool { return len(o) <= maxText && originForm.MatchString(o) }
+// ValidOrigin reports whether o is a web origin as policies have it: scheme and
+// host, maybe a port, in lower case.
+func ValidOrigin(o string) bool { return len(o) <= maxText && originForm.MatchString(o) }
 
 func (r *Researcher) check() error {
 	c := r.Ceilings

@@ -248,6 +248,7 @@ func (b *builder) signatures() {
 	b.add("signature of another statement", "signature_invalid", st, keys.Sign(b.key, []byte("x"), "x"))
 	b.add("signature empty", "signature_malformed", st, nil)
 	b.add("signature with carriage returns", "signature_malformed", st, []byte(strings.ReplaceAll(text, "\n", "\r\n")))
+	sub("signature with a carriage return in its trusted comment", "signature_malformed", "\ntrusted comment: ", "\ntrusted comment: \r")
 	b.add("signature with a fifth line", "signature_malformed", st, append(bytes.Clone(sig), "more\n"...))
 	b.add("signature with two last newlines", "signature_malformed", st, append(bytes.Clone(sig), '\n'))
 	sub("signature without untrusted comment", "signature_malformed", "untrusted comment: ", "")

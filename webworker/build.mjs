@@ -17,7 +17,7 @@ process.chdir(dirname(fileURLToPath(import.meta.url)));
 
 // The aim is 20 KiB. What it takes to go on with other people's work, and to
 // check inputs, is above it.
-const maxGzipped = 28 * 1024;
+const maxGzipped = 32 * 1024;
 
 /** Builds the loader into a folder. Options are for the runner. */
 async function buildLoader(outdir, options = {}) {

@@ -55,7 +55,6 @@ func newFile(contentType string, body []byte, headers map[string]string) *file {
 		"Referrer-Policy":        "no-referrer",
 		// Page and loader belong together by hash, so neither may be older than the other.
 		"Cache-Control": "no-cache",
-		"Vary":          "Accept-Encoding",
 	}}
 	for name, value := range headers {
 		f.headers[name] = value
@@ -67,6 +66,7 @@ func (f *file) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for name, value := range f.headers {
 		w.Header().Set(name, value)
 	}
+	w.Header().Add("Vary", "Accept-Encoding")
 	body, tag := f.plain, f.etag
 	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") && r.Header.Get("Range") == "" {
 		w.Header().Set("Content-Encoding", "gzip")

@@ -31,6 +31,9 @@ type PageData struct {
 	Title       string // of this hub; "" for none
 	Origin      string // where visitors reach the hub, for the embedding example; "" for an example name
 	Researchers []Researcher
+	Root        []string // keys that sign the policy, of which Threshold must
+	Threshold   int
+	Floor       int64    // the lowest policy version to take
 	Log         string   // key of the hub's transparency log; "" for none
 	Witnesses   []string // keys of those that it asks to cosign the log
 	Warning     string   // about the hub's policy or index; "" for none
@@ -38,10 +41,6 @@ type PageData struct {
 
 // Page writes the hub's page.
 func Page(w io.Writer, data PageData) error {
-	keys := make([]string, len(data.Researchers))
-	for i, r := range data.Researchers {
-		keys[i] = r.Key
-	}
 	if data.Title == "" {
 		data.Title = "Countersign"
 	}
@@ -51,7 +50,7 @@ func Page(w io.Writer, data PageData) error {
 	err := pageTemplate.Execute(w, struct {
 		PageData
 		Integrity, Keys string
-	}{data, Integrity(), strings.Join(keys, " ")})
+	}{data, Integrity(), strings.Join(data.Root, " ")})
 	if err != nil {
 		return fmt.Errorf("writing the hub's page: %w", err)
 	}

@@ -44,14 +44,15 @@ func newRoot() *cobra.Command {
 countersigned results. It holds no key that could make a volunteer run anything.
 
 Run:      serve, integrity
-Operate:  token, kill, resume, status
-Look:     check, log-key
+Operate:  token (mint, list, revoke, rotate), kill, resume, status
+Keep:     backup, restore, check, compact
+Look:     log-key
 
 Exit codes: 0 done; 1 not done.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(serveCommand(), integrityCommand(), tokenCommand(), killCommand(), resumeCommand(), statusCommand(), checkCommand(), logKeyCommand())
+	root.AddCommand(serveCommand(), integrityCommand(), tokenCommand(), killCommand(), resumeCommand(), statusCommand(), checkCommand(), backupCommand(), restoreCommand(), compactCommand(), logKeyCommand())
 	return root
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"net"
 	"os"
@@ -29,7 +30,7 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:  "testdata/script",
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"port": port, "wait-for": waitFor, "publish": publish, "flip": flip},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"port": port, "wait-for": waitFor, "publish": publish, "flip": flip, "jti-of": jtiOf},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("COUNTERSIGN_HUB", "")
 			env.Setenv("ROOT", testRoot().Public().String())
@@ -130,4 +131,21 @@ func flip(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	data[len(data)/2] ^= 1
 	ts.Check(os.WriteFile(file, data, 0o600))
+}
+
+// jtiOf sets JTI to the id of a role's token, in the list that was printed
+// last: jti-of ROLE
+func jtiOf(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: jti-of ROLE")
+	}
+	var list wire.TokenList
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &list))
+	for _, t := range list.Tokens {
+		if t.Role == args[0] {
+			ts.Setenv("JTI", t.ID)
+			return
+		}
+	}
+	ts.Fatalf("no token of role %s", args[0])
 }

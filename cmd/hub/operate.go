@@ -17,15 +17,14 @@ import (
 
 	"github.com/countersign/countersign/internal/client"
 	"github.com/countersign/countersign/internal/hub"
-	"github.com/countersign/countersign/internal/store"
 	"github.com/countersign/countersign/internal/wire"
-	"github.com/countersign/countersign/policy"
 	"github.com/countersign/countersign/webworker"
 )
 
 func integrityCommand() *cobra.Command {
 	var tag bool
-	var origin, policyFile string
+	var origin, siteFile string
+	var root rootFlags
 	var log tagLog
 	c := &cobra.Command{
 		Use:   "integrity",
@@ -33,14 +32,15 @@ func integrityCommand() *cobra.Command {
 		Long: `integrity prints the subresource-integrity hash of the loader in this program.
 
 With --tag it prints the script tag for your own page. The page that has the tag
-decides what may run: it names the loader by its hash and the researchers' keys
-itself, so no hub can change either.`,
-		Example: "  hub integrity --tag --origin https://hub.example.org --policy policy.json",
+decides what may run: it names the loader by its hash, and the root keys whose
+policy says what researchers may sign; no hub can change either.`,
+		Example: "  hub integrity --tag --origin https://hub.example.org --root root1.pub,root2.pub,root3.pub --threshold 2",
 		Args:    cobra.NoArgs,
 	}
 	c.Flags().BoolVar(&tag, "tag", false, "print the whole script tag")
 	c.Flags().StringVar(&origin, "origin", "https://hub.example", "`URL` of the hub, in the tag")
-	c.Flags().StringVar(&policyFile, "policy", "", "policy `file` whose researchers' keys go into the tag")
+	root.add(c.Flags())
+	c.Flags().StringVar(&siteFile, "site-token", "", "`file` with the token of your site, in the tag, for hubs that ask for one")
 	log.add(c.Flags())
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if !tag {
@@ -50,66 +50,30 @@ itself, so no hub can change either.`,
 		if err := checkOrigin(origin); err != nil {
 			return err
 		}
-		keys, err := policyKeys(policyFile)
-		if err != nil {
-			return err
+		keys := "RW... the root keys that you trust, with spaces between"
+		if len(root.keys) > 0 {
+			r, err := root.load()
+			if err != nil {
+				return err
+			}
+			keys = ""
+			for _, k := range r.Keys {
+				keys += " " + k.String()
+			}
 		}
 		attributes, err := log.attributes()
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(c.OutOrStdout(), "<script src=\"%s/countersign.js\"\n  integrity=\"%s\"\n  crossorigin=\"anonymous\" data-countersign\n  data-keys=\"%s\"%s></script>\n",
-			html.EscapeString(origin), webworker.Integrity(), keys, attributes)
-		return nil
-	}
-	return c
-}
-
-func policyKeys(file string) (string, error) {
-	if file == "" {
-		return "RW... the keys that you trust, with spaces between", nil
-	}
-	data, err := readCapped(file, policy.MaxBytes)
-	if err != nil {
-		return "", fmt.Errorf("reading the policy: %w", err)
-	}
-	p, err := policy.Parse(data)
-	if err != nil {
-		return "", fmt.Errorf("reading the policy: %w", err)
-	}
-	var keys []string
-	for _, k := range p.Keys() {
-		keys = append(keys, k.String())
-	}
-	return strings.Join(keys, " "), nil
-}
-
-func tokenCommand() *cobra.Command {
-	var data, role string
-	var ttl time.Duration
-	c := &cobra.Command{
-		Use:     "token",
-		Short:   "Make a token that operates a hub, with the key in its data directory",
-		Example: "  hub token --data data --ttl 1h > operator.token",
-		Args:    cobra.NoArgs,
-	}
-	c.Flags().StringVar(&data, "data", "", "the hub's data `directory`")
-	c.Flags().StringVar(&role, "role", "operator", "what the token is for: operator")
-	c.Flags().DurationVar(&ttl, "ttl", time.Hour, "how long it is good for")
-	must(c, "data")
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		if role != "operator" {
-			return fmt.Errorf("role %q: there is only operator", role)
-		}
-		key, err := store.LoadKey(data)
+		site, err := client.ReadToken(siteFile)
 		if err != nil {
 			return err
 		}
-		token, err := hub.MintOperator(key, ttl, time.Now())
-		if err != nil {
-			return err
+		if site != "" {
+			attributes += fmt.Sprintf("\n  data-site=\"%s\"", html.EscapeString(site))
 		}
-		fmt.Fprintln(c.OutOrStdout(), token)
+		fmt.Fprintf(c.OutOrStdout(), "<script src=\"%s/countersign.js\"\n  integrity=\"%s\"\n  crossorigin=\"anonymous\" data-countersign\n  data-root=\"%s\"\n  data-threshold=\"%d\" data-floor=\"%d\"%s></script>\n",
+			html.EscapeString(origin), webworker.Integrity(), strings.TrimSpace(keys), root.threshold, max(root.floor, 1), attributes)
 		return nil
 	}
 	return c
@@ -121,7 +85,7 @@ type remote struct{ hub, tokenFile string }
 func (r *remote) flags(c *cobra.Command, token bool) {
 	c.Flags().StringVar(&r.hub, "hub", os.Getenv("COUNTERSIGN_HUB"), "the hub's `URL` (default from COUNTERSIGN_HUB)")
 	if token {
-		c.Flags().StringVar(&r.tokenFile, "token-file", "", "`file` with an operator token, as hub token prints it")
+		c.Flags().StringVar(&r.tokenFile, "token-file", "", "`file` with an operator token, as hub token mint prints it")
 		must(c, "token-file")
 	}
 }
@@ -130,16 +94,9 @@ func (r *remote) dial() (*client.Client, error) {
 	if r.hub == "" {
 		return nil, errors.New("which hub? Give --hub URL, or set COUNTERSIGN_HUB")
 	}
-	token := ""
-	if r.tokenFile != "" {
-		data, err := readCapped(r.tokenFile, 2*wire.MaxToken)
-		if err != nil {
-			return nil, fmt.Errorf("reading the token: %w", err)
-		}
-		token = strings.TrimSpace(string(data))
-		if strings.Count(token, ".") != 2 || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
-			return nil, fmt.Errorf("reading the token: %s has no token, as hub token prints it", r.tokenFile)
-		}
+	token, err := client.ReadToken(r.tokenFile)
+	if err != nil {
+		return nil, err
 	}
 	return client.New(r.hub, token)
 }
@@ -251,6 +208,12 @@ func printStatus(w io.Writer, s wire.StatusInfo) error {
 	if s.Trust.Warning != "" {
 		fmt.Fprintf(t, "WARNING\t%s\n", s.Trust.Warning)
 	}
+	switch s.Disk.State {
+	case "short":
+		fmt.Fprintf(t, "WARNING\tthe disk has only %d MiB left: nothing is lent or admitted until there is room\n", s.Disk.Free>>20)
+	case "full":
+		fmt.Fprintf(t, "WARNING\tthe disk is full: votes wait, and nothing is lent or admitted, until there is room\n")
+	}
 	fmt.Fprintf(t, "workers\t%d, with %d leases\n", s.Workers, s.Leases)
 	fmt.Fprintf(t, "orders\t%d running, %d queued, %d done, %d stopped, %d expired\n",
 		s.Orders["running"], s.Orders["queued"], s.Orders["done"], s.Orders["stopped"], s.Orders["expired"])
@@ -299,6 +262,9 @@ func printReport(w io.Writer, r *hub.Report) error {
 	}
 	_, err := fmt.Fprintf(w, "%d policies, %d releases, %d orders, %d stops, %d kills, %d log entries, %d blobs, %d checkpoints, %d votes, %d verdicts (%d undecided)\n",
 		r.Policies, r.Releases, r.Orders, r.Stops, r.Kills, r.Leaves, r.Blobs, r.Lanes, r.Votes, r.Verdicts, r.Undecided)
+	if r.Pruned > 0 && err == nil {
+		_, err = fmt.Fprintf(w, "%d orders ended long ago: their votes were removed, their verdicts cannot be checked\n", r.Pruned)
+	}
 	if len(r.Problems) == 0 && err == nil {
 		_, err = fmt.Fprintln(w, "sound")
 	}

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -26,7 +27,10 @@ type serveFlags struct {
 	allowOrigins, proxies        []string
 	maxConnections, maxNetwork   int
 	checkpointBytes              int64
+	reserveBytes                 uint64
+	keepFinished                 days
 	oneNetwork                   bool
+	siteTokens, privateResults   bool
 	logFormat, logLevel          string
 	log                          logFlags
 }
@@ -54,11 +58,15 @@ flag goes before the environment, and the environment before the file.`,
 	flags.StringVar(&f.tlsKey, "tls-key", "", "its key (PEM `file`)")
 	flags.StringVar(&f.title, "title", "", "title of the page")
 	flags.StringVar(&f.origin, "origin", "", "`URL` where visitors reach the hub, for the embedding example on the page")
-	flags.StringSliceVar(&f.allowOrigins, "allow-origin", nil, "other `origins` whose pages may volunteer here, like https://example.org")
+	flags.StringSliceVar(&f.allowOrigins, "allow-origin", nil, "other `origins` whose pages may volunteer here, like https://example.org; where the policy names origins, only those in both")
+	flags.BoolVar(&f.siteTokens, "site-tokens", false, "let pages of other origins in only with their site's token (hub token mint --role site)")
+	flags.BoolVar(&f.privateResults, "private-results", false, "show results and input files only with an auditor's token")
 	flags.StringSliceVar(&f.proxies, "trusted-proxy", nil, "`networks` of proxies whose X-Forwarded-For is believed, like 10.0.0.0/8")
 	flags.IntVar(&f.maxConnections, "max-connections", 0, "most worker connections (0: 20000)")
 	flags.IntVar(&f.maxNetwork, "max-per-network", 0, "most worker connections of one network prefix (0: 1024)")
 	flags.Int64Var(&f.checkpointBytes, "checkpoint-bytes", 0, "most `bytes` of checkpoints that are kept (0: 4 GiB)")
+	flags.Uint64Var(&f.reserveBytes, "reserve-bytes", 0, "lend and admit nothing while the disk has fewer `bytes` left (0: 64 MiB)")
+	flags.Var(&f.keepFinished, "keep-finished", "remove the votes of orders that ended so long ago, like 30d, at least 7d (0: never); results stay")
 	flags.BoolVar(&f.oneNetwork, "unsafe-one-network", false, "count every worker key as independent, even on one machine: for demonstrations and tests")
 	f.log.add(flags)
 	flags.StringVar(&f.logFormat, "log-format", "text", "text or json")
@@ -99,7 +107,9 @@ func (f *serveFlags) options(stderr io.Writer) (opt hub.Options, err error) {
 		return opt, errors.New("serve needs --data DIR and --root KEY, and --policy FILE at the first start")
 	}
 	opt = hub.Options{Data: f.data, Title: f.title, Origin: f.origin, AllowOrigins: f.allowOrigins,
-		MaxConnections: f.maxConnections, MaxPerNetwork: f.maxNetwork, CheckpointBytes: f.checkpointBytes, UnsafeOneNetwork: f.oneNetwork}
+		SiteTokens: f.siteTokens, PrivateResults: f.privateResults,
+		MaxConnections: f.maxConnections, MaxPerNetwork: f.maxNetwork, CheckpointBytes: f.checkpointBytes, ReserveBytes: f.reserveBytes,
+		KeepFinished: time.Duration(f.keepFinished), UnsafeOneNetwork: f.oneNetwork}
 	f.log.set(&opt)
 	if opt.Root, err = f.root.load(); err != nil {
 		return opt, err

@@ -23,11 +23,14 @@ func addHubFlag(c *cobra.Command) *string {
 	return hub
 }
 
-func dial(hub string) (*client.Client, error) {
+func dial(hub string) (*client.Client, error) { return dialWith(hub, "") }
+
+// dialWith shows a token to the hub.
+func dialWith(hub, token string) (*client.Client, error) {
 	if hub == "" {
 		return nil, fmt.Errorf("which hub? Give --hub URL, or set COUNTERSIGN_HUB")
 	}
-	return client.New(hub, "")
+	return client.New(hub, token)
 }
 
 // statementParts are the first two parts of every publication.
@@ -235,9 +238,14 @@ func resultsCommand() *cobra.Command {
 	}
 	hub := addHubFlag(c)
 	asJSON := c.Flags().Bool("json", false, "print JSON lines for programs")
+	tokenFile := c.Flags().String("token-file", "", "`file` with an auditor's token, for a hub whose results are private")
 	from := c.Flags().Uint64("from", 0, "start at this task")
 	c.RunE = func(c *cobra.Command, args []string) error {
-		cl, err := dial(*hub)
+		token, err := client.ReadToken(*tokenFile)
+		if err != nil {
+			return err
+		}
+		cl, err := dialWith(*hub, token)
 		if err != nil {
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/countersign/countersign/internal/canon"
+	"github.com/countersign/countersign/internal/client"
 	"github.com/countersign/countersign/internal/sandbox"
 	"github.com/countersign/countersign/internal/volunteer"
 )
@@ -17,7 +18,7 @@ import (
 var errUntrue = errors.New("not verified")
 
 func verifyCommand() *cobra.Command {
-	var input string
+	var input, token string
 	opt := volunteer.ReverifyOptions{}
 	c := &cobra.Command{
 		Use:   "verify ORDER",
@@ -33,6 +34,7 @@ Exit codes: 0 all that was run is equal; 1 a result differs, there is none, or a
 	hub := addHubFlag(c)
 	trust := addTrustFlags(c)
 	c.Flags().StringVarP(&input, "input", "i", "", "the order's input `file` (default: the hub's copy; either must be the signed one)")
+	c.Flags().StringVar(&token, "token-file", "", "`file` with an auditor's token, for a hub whose results are private")
 	c.Flags().IntVar(&opt.Sample, "sample", 100, "`percent` of the tasks to run, chosen at random")
 	c.Flags().IntVar(&opt.Parallel, "parallel", 0, "tasks at the same time (default: one for each processor)")
 	c.Flags().BoolVar(&opt.Expired, "expired", false, "take an order and a release that have expired since")
@@ -41,6 +43,9 @@ Exit codes: 0 all that was run is equal; 1 a result differs, there is none, or a
 			return err
 		}
 		opt.Hub = *hub
+		if opt.Token, err = client.ReadToken(token); err != nil {
+			return err
+		}
 		if opt.Order, err = canon.ParseDigest(args[0]); err != nil {
 			return fmt.Errorf("%.80q is not a digest: want the 64 hex digits that signer order printed", args[0])
 		}

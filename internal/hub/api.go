@@ -137,7 +137,19 @@ func (h *Hub) orderInfo(o *orderEntry) wire.OrderInfo {
 	return w
 }
 
+// readers lets in who may read results.
+func (h *Hub) readers(r *http.Request) error {
+	if !h.opt.PrivateResults {
+		return nil
+	}
+	_, err := h.bearer(r, roleAuditor, roleOperator)
+	return err
+}
+
 func (h *Hub) getInput(w http.ResponseWriter, r *http.Request) error {
+	if err := h.readers(r); err != nil {
+		return err
+	}
 	o, err := h.pathOrder(r)
 	if err != nil {
 		return err
@@ -155,6 +167,9 @@ func (h *Hub) getInput(w http.ResponseWriter, r *http.Request) error {
 	defer f.Close()
 	deadlines(w, downloadTimeout, downloadTimeout)
 	immutable(w, "application/octet-stream")
+	if h.opt.PrivateResults {
+		w.Header().Set("Cache-Control", "no-store")
+	}
 	http.ServeContent(w, r, "", time.Time{}, f)
 	return nil
 }
@@ -164,21 +179,31 @@ const (
 	pageBytes   = 1 << 20
 )
 
+func fromTask(r *http.Request) (from uint64, err error) {
+	if text := r.URL.Query().Get("from"); text != "" {
+		if from, err = strconv.ParseUint(text, 10, 41); err != nil {
+			return 0, refusal(wire.CodeRequest, "from=%.20q is no task number", text)
+		}
+	}
+	return from, nil
+}
+
 // getResults writes verdicts as JSON lines, page after page, so that no
 // transaction stays open while a client reads slowly.
 func (h *Hub) getResults(w http.ResponseWriter, r *http.Request) error {
+	if err := h.readers(r); err != nil {
+		return err
+	}
 	o, err := h.pathOrder(r)
 	if err != nil {
 		return err
 	}
-	from := uint64(0)
-	if text := r.URL.Query().Get("from"); text != "" {
-		if from, err = strconv.ParseUint(text, 10, 41); err != nil {
-			return refusal(wire.CodeRequest, "from=%.20q is no task number", text)
-		}
+	from, err := fromTask(r)
+	if err != nil {
+		return err
 	}
 	if h.pending.Load() > 0 { // what the order's state counts already must be here
-		if err := h.store.Sync(); err != nil {
+		if err := h.settled(r.Context()); err != nil {
 			return err
 		}
 	}
@@ -219,6 +244,7 @@ func (h *Hub) getResults(w http.ResponseWriter, r *http.Request) error {
 func (h *Hub) Status() wire.StatusInfo {
 	s := wire.StatusInfo{Hub: h.id, Time: canon.TimeOf(h.now()), Orders: map[string]int{}, Votes: h.stored.Load(), Results: h.results.Load()}
 	s.Trust = h.trustInfo(h.trust.Load(), h.now())
+	s.Disk = h.diskInfo()
 	orders := h.catalog.allOrders()
 	h.mu.Lock()
 	defer h.mu.Unlock()

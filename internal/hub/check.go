@@ -23,6 +23,7 @@ type Report struct {
 	Votes     int      `json:"votes"`
 	Verdicts  int      `json:"verdicts"`
 	Undecided int      `json:"undecided"` // of the verdicts
+	Pruned    int      `json:"pruned"`    // orders that ended long ago, whose votes were removed
 	Problems  []string `json:"problems"`  // at most maxProblems
 	More      int      `json:"more_problems"`
 }
@@ -32,7 +33,8 @@ const maxProblems = 100
 // Check makes sure that a data directory is sound, without a hub: that every
 // blob and statement is what its digest says, the log has each statement and
 // goes on from what was published, every vote is signed by its
-// worker and on a task that exists, and every verdict stands on enough votes,
+// worker and on a task that exists, and every verdict stands on enough votes
+// (of orders whose votes were not removed since),
 // of as many networks unless oneNetwork counts workers instead. An error means
 // that it could not look.
 func Check(dir string, oneNetwork bool) (*Report, error) {
@@ -56,6 +58,7 @@ type checker struct {
 	report     *Report
 	releases   map[canon.Digest]*release.Release
 	orders     map[canon.Digest]*release.Order
+	pruned     map[canon.Digest]bool
 	support    map[vote]int // distinct workers or networks, of the tasks in play
 }
 
@@ -136,6 +139,19 @@ func (c *checker) ordersOf() error {
 }
 
 func (c *checker) rest() error {
+	c.pruned = map[canon.Digest]bool{}
+	if err := c.store.Ended(func(e store.Ended) error {
+		if c.orders[e.Order] == nil {
+			c.problem("the end of order %s: there is no such order", e.Order)
+		}
+		if e.Pruned {
+			c.pruned[e.Order] = true
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	c.report.Pruned = len(c.pruned)
 	if err := c.store.Kills(func(store.Kill) error { c.report.Kills++; return nil }); err != nil {
 		return err
 	}
@@ -244,6 +260,7 @@ func (c *checker) verdicts() error {
 			c.problem("verdict on task %d of order %s: there is no such order", v.Task, v.Order)
 		case v.Undecided:
 			c.report.Undecided++
+		case c.pruned[v.Order]: // its votes were removed; its output is looked at below
 		case n < o.Redundancy.Vote.Agree:
 			c.problem("verdict on task %d of order %s: %d votes back it, %d are needed", v.Task, v.Order, n, o.Redundancy.Vote.Agree)
 		}

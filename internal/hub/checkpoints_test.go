@@ -419,11 +419,7 @@ func TestEndedOrderDropsCheckpoints(t *testing.T) {
 	l := w.want(1)
 	_, at := r.run(l, nil, 2)
 	w.offer(w.checkpoint(l, at, 0))
-	token, err := MintOperator(h.key, time.Hour, h.clock.now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if status, code := h.do("POST", "/v1/kill", "application/json", token, strings.NewReader(`{"scope":"order","target":"`+order.String()+`","reason":"x"}`)); status != http.StatusNoContent {
+	if status, code := h.do("POST", "/v1/kill", "application/json", h.token(), strings.NewReader(`{"scope":"order","target":"`+order.String()+`","reason":"x"}`)); status != http.StatusNoContent {
 		t.Fatal(status, code)
 	}
 	eventually(t, "the checkpoint is gone", func() bool { now, _ := h.store.CheckpointBytes(); return now == 0 })

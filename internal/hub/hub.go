@@ -22,6 +22,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/countersign/countersign/internal/canon"
 	"github.com/countersign/countersign/internal/job"
 	"github.com/countersign/countersign/internal/sandbox"
@@ -46,8 +48,13 @@ type Options struct {
 	Now func() time.Time // nil: time.Now
 
 	// AllowOrigins are the origins (scheme://host) of pages that may open a
-	// worker connection, beside the hub's own.
+	// worker connection, beside the hub's own. Where the policy names origins,
+	// only those of them that are in both.
 	AllowOrigins []string
+	// SiteTokens asks pages of other origins for a site token: docs/spec/token.md.
+	SiteTokens bool
+	// PrivateResults shows results and input files to auditors only.
+	PrivateResults bool
 	// TrustedProxies may say in X-Forwarded-For who their client is.
 	TrustedProxies []netip.Prefix
 	// MaxConnections and MaxPerNetwork bound worker connections.
@@ -58,6 +65,12 @@ type Options struct {
 	// CheckpointBytes bounds what is kept for workers to go on from, of one
 	// network a quarter of it; 0: 4 GiB.
 	CheckpointBytes int64
+	// ReserveBytes is how much room the disk must have for anything to be lent
+	// or admitted; 0: 64 MiB.
+	ReserveBytes uint64
+	// KeepFinished is how long the votes of orders that have ended are kept; 0:
+	// for ever. No less than MinKeep.
+	KeepFinished time.Duration
 	// UnsafeOneNetwork lets one machine make verdicts alone: job.Config.
 	UnsafeOneNetwork bool
 
@@ -75,34 +88,37 @@ type Options struct {
 const (
 	defaultMaxConnections = 20_000
 	defaultMaxPerNetwork  = 1024
+	defaultReserve        = 64 << 20
 	tickEvery             = 200 * time.Millisecond
 	maxAdmissions         = 2 // at the same time: each may compile 32 MiB
 )
 
 // Hub is a running hub. Close ends it.
 type Hub struct {
-	opt     Options
-	log     *slog.Logger
-	now     func() time.Time
-	trust   atomic.Pointer[trusted]
-	turn    sync.Mutex // of policies and indexes that come
-	store   *store.Store
-	engine  *sandbox.Engine
-	key     ed25519.PrivateKey
-	id      wire.Key
-	tokens  *tokens
-	catalog *catalog
-	modules *moduleCache
-	limits  *limits
-	metrics *metrics
-	notary  *notary
-	handler http.Handler
-	page    atomic.Pointer[http.Handler]
-	admits  chan struct{} // as many as admissions may go on
-	stored  atomic.Uint64 // votes on disk
-	results atomic.Uint64 // verdicts concluded
-	pending atomic.Int64  // verdicts on their way to the disk
-	fullAt  atomic.Int64  // when it was last said that there is no room
+	opt       Options
+	log       *slog.Logger
+	now       func() time.Time
+	trust     atomic.Pointer[trusted]
+	turn      sync.Mutex // of policies, indexes and what changes tokens
+	snapshots sync.Mutex // one is made at a time
+	store     *store.Store
+	engine    *sandbox.Engine
+	key       ed25519.PrivateKey
+	id        wire.Key
+	tokens    *tokens
+	sites     sites
+	catalog   *catalog
+	modules   *moduleCache
+	limits    *limits
+	metrics   *metrics
+	notary    *notary
+	handler   http.Handler
+	page      atomic.Pointer[http.Handler]
+	admits    chan struct{} // as many as admissions may go on
+	stored    atomic.Uint64 // votes on disk
+	results   atomic.Uint64 // verdicts concluded
+	pending   atomic.Int64  // verdicts on their way to the disk
+	fullAt    atomic.Int64  // when it was last said that there is no room
 
 	mu       sync.Mutex
 	machine  *job.Machine
@@ -112,6 +128,7 @@ type Hub struct {
 	visits   visits
 	halt     string // an operator's reason, or ""
 	distrust string // the policy's or index's reason to halt, or ""
+	short    bool   // of room on the disk
 	warned   string // the warning about trust that was logged last
 
 	ctx     context.Context // ends with Close
@@ -132,6 +149,7 @@ func New(ctx context.Context, opt Options) (*Hub, error) {
 		modules:  newModuleCache(),
 		admits:   make(chan struct{}, maxAdmissions),
 		sessions: map[job.SessionID]*session{},
+		sites:    sites{by: map[string]*rate.Limiter{}},
 		failed:   make(chan struct{}),
 	}
 	if h.log == nil {
@@ -139,6 +157,9 @@ func New(ctx context.Context, opt Options) (*Hub, error) {
 	}
 	if h.now == nil {
 		h.now = time.Now
+	}
+	if h.opt.ReserveBytes == 0 {
+		h.opt.ReserveBytes = defaultReserve
 	}
 	if h.opt.pingEvery == 0 {
 		h.opt.pingEvery = pingEvery
@@ -151,12 +172,16 @@ func New(ctx context.Context, opt Options) (*Hub, error) {
 		return nil, errors.Join(err, h.Close())
 	}
 	h.running.Go(h.tick)
+	h.running.Go(h.retain)
 	return h, nil
 }
 
 func (h *Hub) open(ctx context.Context) (err error) {
 	if len(h.opt.Root.Keys) == 0 {
 		return errNoRoot
+	}
+	if k := h.opt.KeepFinished; k != 0 && k < MinKeep {
+		return fmt.Errorf("finished orders are kept for %s: results of what they lent may come for %s", k, MinKeep)
 	}
 	if h.store, err = store.Open(h.opt.Data, &store.Options{CheckpointBytes: h.opt.CheckpointBytes}); err != nil {
 		return err
@@ -166,7 +191,9 @@ func (h *Hub) open(ctx context.Context) (err error) {
 	}
 	h.key = h.store.Key()
 	h.id = wire.KeyOf(h.key.Public().(ed25519.PublicKey))
-	h.tokens = newTokens(h.key, h.now)
+	if err := h.openTokens(); err != nil {
+		return err
+	}
 	if h.engine, err = sandbox.New(ctx, nil); err != nil {
 		return fmt.Errorf("starting the engine: %w", err)
 	}
@@ -189,6 +216,8 @@ func (h *Hub) open(ctx context.Context) (err error) {
 	h.perform(h.machine.Settle(h.now()))
 	h.mu.Unlock()
 	h.lookAtTrust()
+	h.lookAtRoom()
+	h.closeOrigins()
 	h.repage()
 	h.handler = h.routes()
 	return nil
@@ -270,6 +299,7 @@ func (h *Hub) tick() {
 			return
 		case <-t.C:
 			h.lookAtTrust()
+			h.lookAtRoom()
 			h.work(func(m *job.Machine) []job.Action { return m.Tick(h.now()) })
 		}
 	}

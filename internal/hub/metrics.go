@@ -79,6 +79,13 @@ func newMetrics(h *Hub) *metrics {
 		now, _ := h.store.CheckpointBytes()
 		return float64(now)
 	})
+	gauge("disk_free_bytes", "Bytes that the disk has left; 0: not known.", func() float64 { return float64(h.diskInfo().Free) })
+	gauge("disk_short", "1 while there is no room to lend or admit anything.", func() float64 {
+		if h.diskInfo().State != diskOK {
+			return 1
+		}
+		return 0
+	})
 	gauge("visit_seconds", "How long a visit lasts in the mean; 0: not known yet.", func() float64 {
 		h.mu.Lock()
 		defer h.mu.Unlock()

@@ -15,7 +15,13 @@ import (
 
 func (h *testHub) token() string {
 	h.t.Helper()
-	token, err := MintOperator(h.key, time.Hour, h.clock.now())
+	return h.mint(Grant{Role: "operator", Subject: "test", Life: time.Hour})
+}
+
+// mint makes a token that is good by the test's clock.
+func (h *testHub) mint(g Grant) string {
+	h.t.Helper()
+	token, err := Mint(h.opt.Data, g, h.clock.now())
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -113,14 +119,9 @@ func TestKillOrderAndRelease(t *testing.T) {
 func TestOperatorRefusals(t *testing.T) {
 	h := startHub(t, Options{})
 	all := wire.KillRequest{Scope: wire.KillAll, Reason: "x"}
-	foreign, err := MintOperator(workerKey(1), time.Hour, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	old, err := MintOperator(h.key, time.Hour, h.clock.now().Add(-2*time.Hour))
-	if err != nil {
-		t.Fatal(err)
-	}
+	foreign := startHub(t, Options{}).token()
+	old := h.token()
+	h.clock.advance(2 * time.Hour)
 	for name, token := range map[string]string{"none": "", "another hub's": foreign, "expired": old, "nonsense": "x.y.z"} {
 		if status, code := h.kill(token, all); status != http.StatusUnauthorized || code != wire.CodeUnauthorized {
 			t.Errorf("token %s: %d %s", name, status, code)
@@ -129,10 +130,7 @@ func TestOperatorRefusals(t *testing.T) {
 			t.Errorf("token %s: %d", name, status)
 		}
 	}
-	wrong, err := h.tokens.mint(operatorType, operatorClaims{common{h.tokens.issuer, "visitor", operatorAudience, h.clock.now().Add(time.Hour).Unix(), "x"}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	wrong := h.mint(Grant{Role: "auditor", Subject: "test", Life: time.Hour})
 	if _, code := h.kill(wrong, all); code != wire.CodeForbidden {
 		t.Errorf("another role: %s", code)
 	}

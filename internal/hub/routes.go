@@ -11,6 +11,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/countersign/countersign/internal/canon"
+	"github.com/countersign/countersign/internal/store"
 	"github.com/countersign/countersign/internal/wire"
 	"github.com/countersign/countersign/webworker"
 )
@@ -42,10 +43,15 @@ func (h *Hub) routes() http.Handler {
 	handle("GET /v1/orders/{order}", h.getOrder)
 	handle("GET /v1/orders/{order}/input", h.getInput)
 	handle("GET /v1/orders/{order}/results", h.getResults)
+	handle("GET /v1/orders/{order}/votes", h.getVotes)
 	handle("GET /v1/policy", h.getPolicy)
 	handle("GET /v1/status", h.getStatus)
 	handle("POST /v1/kill", h.postKill)
 	handle("POST /v1/resume", h.postResume)
+	handle("GET /v1/tokens", h.getTokens)
+	handle("POST /v1/tokens/revoke", h.postRevoke)
+	handle("POST /v1/tokens/rotate", h.postRotate)
+	handle("POST /v1/snapshot", h.postSnapshot)
 	handle("GET /healthz", h.getHealth)
 	mux.Handle("GET /metrics", h.metrics.handler())
 	page := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*h.page.Load()).ServeHTTP(w, r) })
@@ -66,6 +72,10 @@ func (h *Hub) pageData() webworker.PageData {
 		Log: h.notary.key.VKey.String()}
 	for _, k := range h.notary.keys {
 		data.Witnesses = append(data.Witnesses, k.String())
+	}
+	data.Threshold, data.Floor = h.opt.Root.Threshold, max(h.opt.Root.Floor, 1)
+	for _, k := range h.opt.Root.Keys {
+		data.Root = append(data.Root, k.String())
 	}
 	for _, r := range h.Policy().Researchers {
 		data.Researchers = append(data.Researchers, webworker.Researcher{Name: r.Name, Key: r.Key.String(), Prefix: r.Prefix})
@@ -96,6 +106,10 @@ func (h *Hub) guard(mux *http.ServeMux) http.Handler {
 			head.Set("Strict-Transport-Security", "max-age=31536000")
 		}
 		deadlines(w, readTimeout, readTimeout)
+		if err := h.guardOrigin(w, r); err != nil {
+			h.fault(w, r, err)
+			return
+		}
 		if _, pattern := mux.Handler(r); pattern == "" {
 			h.fault(w, r, h.unrouted(mux, r))
 			return
@@ -130,7 +144,10 @@ func (h *Hub) unrouted(mux *http.ServeMux, r *http.Request) error {
 
 // public is what the one that asked may know of an error.
 func public(err error) (code, text string) {
-	if code = canon.ClassOf(err); code == "" {
+	if code = canon.ClassOf(err); code == "" && store.NoRoom(err) {
+		return wire.CodeFull, "the hub's disk is full"
+	}
+	if code == "" {
 		return wire.CodeInternal, "internal error"
 	}
 	return code, err.Error()
@@ -190,17 +207,22 @@ func (h *Hub) accept(w http.ResponseWriter, r *http.Request) error {
 	if !offers(r, wire.Subprotocol) {
 		return refusal(wire.CodeRequest, "the subprotocol %s is not offered", wire.Subprotocol)
 	}
-	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{
-		Subprotocols: []string{wire.Subprotocol}, OriginPatterns: h.opt.AllowOrigins, CompressionMode: websocket.CompressionDisabled})
+	origin, err := h.pageOrigin(r)
 	if err != nil {
-		h.log.Info("worker connection refused", "error", err, "client", client, "origin", r.Header.Get("Origin"))
-		h.metrics.errors.WithLabelValues(wire.CodeOrigin).Inc()
+		return err
+	}
+	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{wire.Subprotocol},
+		InsecureSkipVerify: true, // pageOrigin has looked at the origin
+		CompressionMode:    websocket.CompressionDisabled})
+	if err != nil {
+		h.log.Info("worker connection refused", "error", err, "client", client)
+		h.metrics.errors.WithLabelValues(wire.CodeRequest).Inc()
 		return nil // Accept has answered
 	}
 	served = true
 	go func() {
 		defer end()
-		h.serve(conn, client)
+		h.serve(conn, client, origin)
 	}()
 	return nil
 }

@@ -30,6 +30,8 @@ type session struct {
 	conn    *websocket.Conn
 	client  netip.Addr
 	net     netip.Prefix
+	origin  string // of its page, if that is not the hub's; or ""
+	pass    pass
 	id      job.SessionID
 	worker  wire.Key
 	agent   string
@@ -56,8 +58,8 @@ type outgoing struct {
 }
 
 // serve runs a connection to its end.
-func (h *Hub) serve(conn *websocket.Conn, client netip.Addr) {
-	s := &session{hub: h, conn: conn, client: client, net: job.NetOf(client), limiter: rate.NewLimiter(wire.MaxRate, wire.MaxBurst)}
+func (h *Hub) serve(conn *websocket.Conn, client netip.Addr, origin string) {
+	s := &session{hub: h, conn: conn, client: client, origin: origin, net: job.NetOf(client), limiter: rate.NewLimiter(wire.MaxRate, wire.MaxBurst)}
 	s.ctx, s.cancel = context.WithCancel(h.ctx)
 	defer s.cancel()
 	defer conn.CloseNow()
@@ -99,15 +101,29 @@ func (s *session) join() error {
 		return err
 	}
 	s.worker, s.agent = join.Worker, join.Agent
-	return s.hub.enter(s)
+	if s.pass, err = s.hub.letIn(s, join.Pass); err != nil {
+		return err
+	}
+	token, err := s.hub.comeback(s.worker, s.pass)
+	if err != nil {
+		return err
+	}
+	return s.hub.enter(s, token)
 }
 
-// enter makes a session known to the machine.
-func (h *Hub) enter(s *session) error {
+// enter makes a session known to the machine, and welcomes the worker. What
+// revokes tokens or replaces the policy goes through the list of sessions afterwards.
+func (h *Hub) enter(s *session, comeback string) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closing {
 		return refusal(wire.CodeClosing, "the hub shuts down")
+	}
+	if !h.mayStay(s) {
+		return refusal(wire.CodeOrigin, "pages of this origin may not volunteer here any more")
+	}
+	if r, is := (*h.tokens.revoked.Load())[s.pass.via]; is {
+		return refusal(wire.CodeUnauthorized, "the site's token was revoked: %s", r.Reason)
 	}
 	h.last++
 	s.id = h.last
@@ -115,8 +131,8 @@ func (h *Hub) enter(s *session) error {
 	h.machine.Connect(s.id, s.worker, s.net)
 	halted, _ := h.machine.Halted()
 	s.since = h.now()
-	s.send(outgoing{msg: &wire.Welcome{Halted: halted, Visit: h.visits.seconds()}})
-	h.log.Debug("worker joined", "worker", s.worker, "agent", s.agent, "client", s.client)
+	s.send(outgoing{msg: &wire.Welcome{Halted: halted, Visit: h.visits.seconds(), Session: comeback}})
+	h.log.Debug("worker joined", "worker", s.worker, "agent", s.agent, "client", s.client, "origin", s.origin)
 	return nil
 }
 

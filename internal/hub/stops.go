@@ -2,7 +2,6 @@ package hub
 
 import (
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/countersign/countersign/internal/canon"
@@ -62,20 +61,11 @@ func (h *Hub) stopped(s *release.Stop) (string, error) {
 
 const maxKillBody = 4 << 10
 
-// operator checks the token of a request that needs one.
-func (h *Hub) operator(r *http.Request) (id string, err error) {
-	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if !ok {
-		return "", refusal(wire.CodeUnauthorized, "an operator token is needed")
-	}
-	return h.tokens.operator(token)
-}
-
 // postKill ends an order, a release or everything on an operator's word. It is
 // pushed to the workers first: stopping need not wait for a disk. The answer
 // comes when it is durable.
 func (h *Hub) postKill(w http.ResponseWriter, r *http.Request) error {
-	who, err := h.operator(r)
+	who, err := h.bearer(r, roleOperator)
 	if err != nil {
 		return err
 	}
@@ -96,12 +86,8 @@ func (h *Hub) postKill(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (h *Hub) readKill(w http.ResponseWriter, r *http.Request) (k wire.KillRequest, err error) {
-	body, err := readBody(w, r, maxKillBody)
-	if err != nil {
+	if err := readJSON(w, r, maxKillBody, &k); err != nil {
 		return k, err
-	}
-	if err := strictJSON(body, &k); err != nil {
-		return k, refusal(wire.CodeRequest, "the body is no kill request: %v", err)
 	}
 	if k.Scope == wire.KillLease {
 		return k, refusal(wire.CodeRequest, "scope %q is not for operators: all, order or release", k.Scope)
@@ -125,7 +111,7 @@ func (h *Hub) readKill(w http.ResponseWriter, r *http.Request) (k wire.KillReque
 // postResume lifts a halt; what was stopped stays stopped. It is durable
 // before anything starts again.
 func (h *Hub) postResume(w http.ResponseWriter, r *http.Request) error {
-	who, err := h.operator(r)
+	who, err := h.bearer(r, roleOperator)
 	if err != nil {
 		return err
 	}

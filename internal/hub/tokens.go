@@ -3,135 +3,134 @@ package hub
 import (
 	"bytes"
 	"crypto/ed25519"
-	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 
-	"github.com/countersign/countersign/internal/canon"
 	"github.com/countersign/countersign/internal/job"
+	"github.com/countersign/countersign/internal/store"
 	"github.com/countersign/countersign/internal/wire"
 )
 
-// Types and audiences of docs/spec/wire.md.
-const (
-	leaseType        = "countersign-lease+jwt"
-	leaseAudience    = "countersign-lease"
-	operatorType     = "countersign-operator+jwt"
-	operatorAudience = "countersign-operator"
-	roleOperator     = "operator"
-	minTokenLife     = 10 * time.Minute
-	maxOperatorLife  = 366 * 24 * time.Hour
-)
+const minLeaseLife = 10 * time.Minute
 
-// tokens mints and reads the JWTs of one hub.
+// tokens mints and reads the JWTs of one hub: docs/spec/token.md.
 type tokens struct {
-	key    ed25519.PrivateKey
-	issuer string
-	now    func() time.Time
+	issuer  string
+	now     func() time.Time
+	ring    atomic.Pointer[[]store.TokenKey] // the one that signs first
+	revoked atomic.Pointer[map[string]store.Revocation]
 }
 
-func newTokens(key ed25519.PrivateKey, now func() time.Time) *tokens {
-	return &tokens{key: key, issuer: hex.EncodeToString(key.Public().(ed25519.PublicKey)), now: now}
+func newTokens(name ed25519.PublicKey, ring []store.TokenKey, now func() time.Time) *tokens {
+	t := &tokens{issuer: hex.EncodeToString(name), now: now}
+	t.ring.Store(&ring)
+	t.revoked.Store(&map[string]store.Revocation{})
+	return t
 }
 
-// common are the claims of every token. All are there, each exactly once.
-type common struct {
-	Issuer   string `json:"iss"`
-	Subject  string `json:"sub"`
-	Audience string `json:"aud"`
-	Expires  int64  `json:"exp"`
-	ID       string `json:"jti"`
+// mint writes the token of a role.
+func (t *tokens) mint(r role, claims claims) (string, error) {
+	claims.setCommon(t.issuer, r.audience())
+	token := jwt.NewWithClaims(jwt.SigningMethodEdDSA, claims)
+	token.Header["typ"] = r.typ()
+	return token.SignedString((*t.ring.Load())[0].Key)
 }
 
-func (c common) GetExpirationTime() (*jwt.NumericDate, error) {
-	return jwt.NewNumericDate(time.Unix(c.Expires, 0)), nil
-}
-func (c common) GetIssuedAt() (*jwt.NumericDate, error)  { return nil, nil }
-func (c common) GetNotBefore() (*jwt.NumericDate, error) { return nil, nil }
-func (c common) GetIssuer() (string, error)              { return c.Issuer, nil }
-func (c common) GetSubject() (string, error)             { return c.Subject, nil }
-func (c common) GetAudience() (jwt.ClaimStrings, error)  { return jwt.ClaimStrings{c.Audience}, nil }
-
-type leaseClaims struct {
-	common
-	Order canon.Digest `json:"order"`
-	Task  uint64       `json:"task"`
-	Lane  uint32       `json:"lane"`
-	Net   string       `json:"pfx"`
+// header is the only header that a token of a role has, as it stands in it.
+func (r role) header() string {
+	return base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"EdDSA","typ":"` + r.typ() + `"}`))
 }
 
-type operatorClaims struct{ common }
-
-// UnmarshalJSON takes no claim that is not listed.
-func (c *leaseClaims) UnmarshalJSON(data []byte) error {
-	type plain leaseClaims
-	return strictJSON(data, (*plain)(c))
+// is reports whether a token says that it is of a role, and has the form of a
+// token. Nothing of it is decoded for that.
+func (r role) is(token string) bool {
+	head, rest, _ := strings.Cut(token, ".")
+	return len(token) <= wire.MaxToken && head == r.header() && strings.Count(rest, ".") == 1 && strings.Trim(rest, tokenLetters) == ""
 }
 
-// UnmarshalJSON takes no claim that is not listed.
-func (c *operatorClaims) UnmarshalJSON(data []byte) error {
-	type plain operatorClaims
-	return strictJSON(data, (*plain)(c))
-}
+const tokenLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
 
-func strictJSON(data []byte, v any) error {
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(v); err != nil {
+// read verifies a token of a role. The header is looked at before anything of
+// it is decoded, and the payload must be what mint writes, byte for byte.
+func (t *tokens) read(token string, r role, c claims) error {
+	if !r.is(token) {
+		return fmt.Errorf("it has not the form and header of a token for that (%s)", r.typ())
+	}
+	now := t.now()
+	parser := jwt.NewParser(
+		jwt.WithValidMethods([]string{jwt.SigningMethodEdDSA.Alg()}),
+		jwt.WithIssuer(t.issuer),
+		jwt.WithAudience(r.audience()),
+		jwt.WithExpirationRequired(),
+		jwt.WithStrictDecoding(),
+		jwt.WithTimeFunc(func() time.Time { return now }),
+	)
+	if _, err := parser.ParseWithClaims(token, c, func(*jwt.Token) (any, error) { return t.verifiers(now), nil }); err != nil {
 		return err
 	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("more after the object")
+	if c.expires().After(now.Add(r.longest())) {
+		return fmt.Errorf("it says it is good for more than %s", r.longest())
+	}
+	if err := sameClaims(token, c); err != nil {
+		return err
+	}
+	if _, err := wire.ParseLeaseID(c.id()); err != nil {
+		return errors.New("its jti is not 32 hex digits")
+	}
+	if r, is := (*t.revoked.Load())[c.id()]; is {
+		return fmt.Errorf("it was revoked: %s", r.Reason)
 	}
 	return nil
 }
 
-func (t *tokens) mint(typ string, claims jwt.Claims) (string, error) {
-	token := jwt.NewWithClaims(jwt.SigningMethodEdDSA, claims)
-	token.Header["typ"] = typ
-	return token.SignedString(t.key)
+// verifiers are the keys that count now.
+func (t *tokens) verifiers(now time.Time) (set jwt.VerificationKeySet) {
+	for _, k := range *t.ring.Load() {
+		if k.Good(now) {
+			set.Keys = append(set.Keys, k.Key.Public())
+		}
+	}
+	return set
 }
 
-// header is the only header that a token of a type has, as it stands in it.
-func header(typ string) string {
-	return base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"EdDSA","typ":"` + typ + `"}`))
+// sameClaims encodes the claims again: one that is missing, there twice,
+// unknown or in other letters makes another payload.
+func sameClaims(token string, c claims) error {
+	again, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	if _, rest, _ := strings.Cut(token, "."); !strings.HasPrefix(rest, base64.RawURLEncoding.EncodeToString(again)+".") {
+		return errors.New("its claims are not in the one form that tokens have")
+	}
+	return nil
 }
 
-// read verifies a token: the header is the one that mint writes, before
-// anything else of it is looked at.
-func (t *tokens) read(token, typ, audience string, claims jwt.Claims) error {
-	if len(token) > wire.MaxToken {
-		return errors.New("the token is too long")
+// revoke notes a revocation that is on disk. Callers take turns.
+func (t *tokens) revoke(r store.Revocation) {
+	all := maps.Clone(*t.revoked.Load())
+	if _, is := all[r.ID]; !is {
+		all[r.ID] = r
 	}
-	if head, _, _ := strings.Cut(token, "."); head != header(typ) {
-		return fmt.Errorf("the token's header is not that of a %s", typ)
-	}
-	parser := jwt.NewParser(
-		jwt.WithValidMethods([]string{jwt.SigningMethodEdDSA.Alg()}),
-		jwt.WithIssuer(t.issuer),
-		jwt.WithAudience(audience),
-		jwt.WithExpirationRequired(),
-		jwt.WithStrictDecoding(),
-		jwt.WithTimeFunc(t.now),
-	)
-	_, err := parser.ParseWithClaims(token, claims, func(*jwt.Token) (any, error) { return t.key.Public(), nil })
-	return err
+	t.revoked.Store(&all)
 }
 
 // lease mints the token of a lease.
 func (t *tokens) lease(l job.Lease) (string, error) {
-	life := max(2*l.Until.Sub(l.Since), minTokenLife)
-	return t.mint(leaseType, leaseClaims{
-		common: common{t.issuer, l.Worker.String(), leaseAudience, l.Since.Add(life).Unix(), l.ID.String()},
+	life := max(2*l.Until.Sub(l.Since), minLeaseLife)
+	return t.mint(roleLease, &leaseClaims{
+		common: common{Subject: l.Worker.String(), Expires: l.Since.Add(life).Unix(), ID: l.ID.String()},
 		Order:  l.Order, Task: l.Task, Lane: l.Lane, Net: l.Net.String(),
 	})
 }
@@ -139,7 +138,7 @@ func (t *tokens) lease(l job.Lease) (string, error) {
 // readLease returns what a lease token says.
 func (t *tokens) readLease(token string) (l job.Lease, err error) {
 	var c leaseClaims
-	if err := t.read(token, leaseType, leaseAudience, &c); err != nil {
+	if err := t.read(token, roleLease, &c); err != nil {
 		return l, refusal(wire.CodeLeaseInvalid, "lease token: %v", err)
 	}
 	l.Order, l.Task, l.Lane = c.Order, c.Task, c.Lane
@@ -156,23 +155,15 @@ func (t *tokens) readLease(token string) (l job.Lease, err error) {
 	return l, nil
 }
 
-// operator returns the id of an operator's token.
-func (t *tokens) operator(token string) (id string, err error) {
-	var c operatorClaims
-	if err := t.read(token, operatorType, operatorAudience, &c); err != nil {
-		return "", refusal(wire.CodeUnauthorized, "operator token: %v", err)
+// strictJSON reads a request's body, and takes no member that is not known.
+func strictJSON(data []byte, v any) error {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(v); err != nil {
+		return err
 	}
-	if c.Subject != roleOperator {
-		return "", refusal(wire.CodeForbidden, "operator token: its role is %q, not %q", c.Subject, roleOperator)
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("more after the object")
 	}
-	return c.ID, nil
-}
-
-// MintOperator returns an operator's token for the hub with this key.
-func MintOperator(key ed25519.PrivateKey, life time.Duration, now time.Time) (string, error) {
-	if life <= 0 || life > maxOperatorLife {
-		return "", fmt.Errorf("minting an operator token: a life of %s is not above 0 and up to %s", life, maxOperatorLife)
-	}
-	t := newTokens(key, func() time.Time { return now })
-	return t.mint(operatorType, operatorClaims{common{t.issuer, roleOperator, operatorAudience, now.Add(life).Unix(), rand.Text()}})
+	return nil
 }

@@ -148,6 +148,7 @@ func (h *Hub) postIndex(w http.ResponseWriter, r *http.Request) error {
 // at every worker.
 func (h *Hub) follow(t *trusted) {
 	h.trust.Store(t)
+	h.closeOrigins()
 	for _, r := range h.catalog.allReleases() {
 		s, _ := h.catalog.statement(r.digest)
 		_, _, err := release.Open(s.statement, s.signature, t.Policy, h.admittedAt(r.Expires))
@@ -285,13 +286,13 @@ func (h *Hub) getIndex(w http.ResponseWriter, r *http.Request) error {
 	return answer(w, http.StatusOK, wire.SignedIndex{Statement: t.index.statement, Signature: t.index.signature})
 }
 
-// current makes sure that the hub's policy and index may be used.
+// current makes sure that the hub's policy may be used, and that there is room.
 func (h *Hub) current() error {
 	t := h.trust.Load()
 	if err := t.Policy.Current(h.now()); err != nil {
 		return refusal(wire.CodePolicy, "this hub's %v", err)
 	}
-	return nil
+	return h.roomy()
 }
 
 var errNoRoot = errors.New("the hub pins no root keys: give it those that sign its policy, and their threshold")

@@ -2,16 +2,12 @@ package hub
 
 import (
 	"context"
-	"crypto/ed25519"
-	"encoding/base64"
 	"fmt"
 	"os"
 	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/countersign/countersign/internal/canon"
 	"github.com/countersign/countersign/internal/job"
@@ -324,79 +320,6 @@ func TestVoteRefusals(t *testing.T) {
 	}
 	if !strings.Contains(h.log.String(), "vote refused") {
 		t.Error("the log says nothing")
-	}
-}
-
-// TestForgedTokens: tokens that the hub's key did not sign as lease tokens.
-func TestForgedTokens(t *testing.T) {
-	now := time.Now()
-	key := workerKey(1)
-	tokens := newTokens(key, func() time.Time { return now })
-	good := job.Lease{ID: wire.LeaseID{1}, Worker: wire.Key{2}, Order: canon.Sum(nil), Task: 3, Lane: 1, Since: now, Until: now.Add(time.Minute)}
-	good.Net = job.NetOf(addr("10.1.2.3"))
-	claims := func() leaseClaims {
-		return leaseClaims{common{tokens.issuer, good.Worker.String(), leaseAudience, now.Add(time.Minute).Unix(), good.ID.String()}, good.Order, 3, 1, "10.1.2.0/24"}
-	}
-	mint := func(method jwt.SigningMethod, key any, typ string, c any) string {
-		token := jwt.NewWithClaims(method, c.(jwt.Claims))
-		token.Header["typ"] = typ
-		s, err := token.SignedString(key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return s
-	}
-	text, err := tokens.lease(good)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, err := tokens.readLease(text); err != nil || got.ID != good.ID || got.Worker != good.Worker || got.Task != 3 || got.Lane != 1 || got.Net != good.Net {
-		t.Fatalf("%+v, %v", got, err)
-	}
-	head, rest, _ := strings.Cut(text, ".")
-	if h, err := base64.RawURLEncoding.DecodeString(head); err != nil || string(h) != `{"alg":"EdDSA","typ":"countersign-lease+jwt"}` {
-		t.Errorf("header %s", h)
-	}
-	spoilt := func(f func(*leaseClaims)) string {
-		c := claims()
-		f(&c)
-		return mint(jwt.SigningMethodEdDSA, key, leaseType, c)
-	}
-	operator, err := MintOperator(key, time.Hour, now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	more := jwt.MapClaims{"iss": tokens.issuer, "sub": good.Worker.String(), "aud": leaseAudience, "exp": now.Add(time.Minute).Unix(), "jti": good.ID.String(),
-		"order": good.Order.String(), "task": 3, "lane": 1, "pfx": "10.1.2.0/24"}
-	if _, err := tokens.readLease(mint(jwt.SigningMethodEdDSA, key, leaseType, more)); err != nil {
-		t.Fatalf("claims as a map: %v", err)
-	}
-	more["admin"] = true
-	for name, token := range map[string]string{
-		"empty":             "",
-		"no token":          "a.b.c",
-		"none":              mint(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, leaseType, claims()),
-		"HMAC with the key": mint(jwt.SigningMethodHS256, []byte(key.Public().(ed25519.PublicKey)), leaseType, claims()),
-		"other key":         mint(jwt.SigningMethodEdDSA, workerKey(2), leaseType, claims()),
-		"other type":        mint(jwt.SigningMethodEdDSA, key, "JWT", claims()),
-		"operator token":    operator,
-		"other audience":    spoilt(func(c *leaseClaims) { c.Audience = operatorAudience }),
-		"other issuer":      spoilt(func(c *leaseClaims) { c.Issuer = wire.Key{}.String() }),
-		"expired":           spoilt(func(c *leaseClaims) { c.Expires = now.Unix() - 1 }),
-		"no id":             spoilt(func(c *leaseClaims) { c.ID = "" }),
-		"no worker":         spoilt(func(c *leaseClaims) { c.Subject = "me" }),
-		"no network":        spoilt(func(c *leaseClaims) { c.Net = "everywhere" }),
-		"more claims":       mint(jwt.SigningMethodEdDSA, key, leaseType, more),
-		"other header":      base64.RawURLEncoding.EncodeToString([]byte(`{"typ":"countersign-lease+jwt","alg":"EdDSA"}`)) + "." + rest,
-		"padded":            text + "=",
-		"longer":            text + "." + strings.Repeat("a", wire.MaxToken),
-	} {
-		if l, err := tokens.readLease(token); canon.ClassOf(err) != wire.CodeLeaseInvalid {
-			t.Errorf("%s: read as %+v, %v", name, l, err)
-		}
-	}
-	if _, err := tokens.operator(text); canon.ClassOf(err) != wire.CodeUnauthorized {
-		t.Errorf("a lease token operates: %v", err)
 	}
 }
 

@@ -63,6 +63,7 @@ type Machine struct {
 	loading  bool
 	halted   bool
 	reason   string // of the halt
+	resting  bool
 	orders   map[canon.Digest]*order
 	admitted []*order // in the order of admission
 	lendable []*order // running, by priority, least recently served first

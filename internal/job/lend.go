@@ -38,7 +38,7 @@ func (m *Machine) fill(now time.Time, s *session) {
 
 // feed offers work to up to n waiting sessions, those first that wait longest.
 func (m *Machine) feed(now time.Time, n int) {
-	if m.loading || m.halted || len(m.lendable) == 0 {
+	if m.loading || m.halted || m.resting || len(m.lendable) == 0 {
 		return
 	}
 	for range min(n, m.waiting.Len()) {
@@ -54,7 +54,7 @@ func (m *Machine) feed(now time.Time, n int) {
 // lend lends one lane to a session, of the order whose turn it is: by
 // priority, and among equals the one that was served longest ago.
 func (m *Machine) lend(now time.Time, s *session) bool {
-	if m.loading || m.halted || now.Before(s.rest) {
+	if m.loading || m.halted || m.resting || now.Before(s.rest) {
 		return false
 	}
 	for i, o := range m.lendable {

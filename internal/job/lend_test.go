@@ -313,3 +313,30 @@ func BenchmarkVote(b *testing.B) {
 		queue = append(queue[1:], lent(actions)...)
 	}
 }
+
+// TestRest: a machine that rests lends nothing, and ends nothing.
+func TestRest(t *testing.T) {
+	m := running(t, Config{}, spec("o", 9, 2, 3))
+	m.Connect(1, key(1), net(1))
+	held := lent(m.Want(t0, 1, 1))
+	if len(held) != 1 {
+		t.Fatalf("%d leases", len(held))
+	}
+	if _, is := has[EndLease](m.Rest(t0, true)); is {
+		t.Error("a lease ends")
+	}
+	m.Connect(2, key(2), net(2))
+	actions := m.Want(t0, 2, 3)
+	if _, idle := has[Idle](actions); len(lent(actions)) != 0 || !idle {
+		t.Errorf("while it rests: %v", actions)
+	}
+	if _, alive := m.Alive(1, held[0].ID); !alive {
+		t.Error("the lease has ended")
+	}
+	if _, actions := m.Cast(t0, ballotOf(held[0], "x")); len(lent(actions)) != 0 {
+		t.Error("the vote brings another lease")
+	}
+	if got := lent(m.Rest(t0, false)); len(got) != 4 {
+		t.Errorf("%d leases afterwards, want 4", len(got))
+	}
+}

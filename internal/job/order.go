@@ -223,5 +223,13 @@ func (m *Machine) Lift(now time.Time) []Action {
 	return m.done()
 }
 
+// Rest says whether nothing more is to be lent for now. What is lent goes on,
+// unlike at a halt.
+func (m *Machine) Rest(now time.Time, resting bool) []Action {
+	m.resting = resting
+	m.feed(now, m.waiting.Len())
+	return m.done()
+}
+
 // Halted returns whether the hub is halted, and why.
 func (m *Machine) Halted() (halted bool, reason string) { return m.halted, m.reason }

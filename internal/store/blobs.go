@@ -167,9 +167,12 @@ func (s *Store) checkBlob(name string) error {
 	return nil
 }
 
+// newSuffix is that of a file which is not whole yet.
+const newSuffix = ".new"
+
 // writeFile makes a new file durable, readable by its owner alone.
 func writeFile(path string, fill func(*os.File) error) error {
-	temp := path + ".new"
+	temp := path + newSuffix
 	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err

@@ -33,6 +33,9 @@ type files struct {
 	held map[canon.Digest]room
 	nets map[netip.Prefix]int64
 	all  int64
+
+	holds int                   // snapshots that are being made
+	gone  map[canon.Digest]bool // removed meanwhile
 }
 
 // room is what a file takes, and whose it is.
@@ -54,7 +57,7 @@ func (s *Store) openFiles(limit int64) (*files, error) {
 	if limit == 0 {
 		limit = defaultCheckpointBytes
 	}
-	f := &files{dir: filepath.Join(s.dir, fileDir), max: limit, held: map[canon.Digest]room{}, nets: map[netip.Prefix]int64{}}
+	f := &files{dir: filepath.Join(s.dir, fileDir), max: limit, held: map[canon.Digest]room{}, nets: map[netip.Prefix]int64{}, gone: map[canon.Digest]bool{}}
 	if err := os.MkdirAll(f.dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -129,6 +132,10 @@ func (f *files) put(d canon.Digest, net netip.Prefix, data []byte) error {
 	})
 	if err != nil {
 		f.remove([]canon.Digest{d})
+		_ = os.Remove(f.path(d) + newSuffix) // or at the next start
+		if NoRoom(err) {
+			return ErrFull
+		}
 		return fmt.Errorf("writing checkpoint %s: %w", d.Short(), err)
 	}
 	return nil
@@ -146,7 +153,11 @@ func (f *files) remove(all []canon.Digest) {
 			delete(f.nets, r.net)
 		}
 		delete(f.held, d)
-		_ = os.Remove(f.path(d))
+		if f.holds > 0 {
+			f.gone[d] = true
+		} else {
+			_ = os.Remove(f.path(d))
+		}
 	}
 }
 

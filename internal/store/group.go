@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 )
@@ -36,6 +38,8 @@ type group struct {
 	closed  bool
 	failed  error // after a failed commit nothing is written any more
 	told    chan told
+	stalled atomic.Bool   // there is no room on the disk
+	closing chan struct{} // closed by stop
 	stopped sync.WaitGroup
 }
 
@@ -45,7 +49,7 @@ type told struct {
 }
 
 func startGroup(db *bolt.DB) *group {
-	g := &group{db: db, told: make(chan told, 1)}
+	g := &group{db: db, told: make(chan told, 1), closing: make(chan struct{})}
 	g.more, g.room = sync.NewCond(&g.mu), sync.NewCond(&g.mu)
 	g.stopped.Go(g.commit)
 	g.stopped.Go(g.tell)
@@ -92,14 +96,7 @@ func (g *group) commit() {
 	defer close(g.told)
 	for writes := g.take(); len(writes) > 0; writes = g.take() {
 		if g.failed == nil {
-			g.failed = g.db.Update(func(tx *bolt.Tx) error {
-				for _, w := range writes {
-					if err := w.apply(tx); err != nil {
-						return err
-					}
-				}
-				return nil
-			})
+			g.failed = g.write(writes)
 		}
 		var err error
 		if g.failed != nil {
@@ -108,6 +105,30 @@ func (g *group) commit() {
 			err = fmt.Errorf("writing facts: %w", g.failed)
 		}
 		g.told <- told{writes, err}
+	}
+}
+
+// write commits one transaction. A full disk is a disk that is slow: it is
+// tried again until there is room, or the store is closed.
+func (g *group) write(writes []write) error {
+	for {
+		err := g.db.Update(func(tx *bolt.Tx) error {
+			for _, w := range writes {
+				if err := w.apply(tx); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		g.stalled.Store(unwritten(err))
+		if !unwritten(err) {
+			return err
+		}
+		select {
+		case <-g.closing:
+			return err
+		case <-time.After(retryEvery):
+		}
 	}
 }
 
@@ -123,6 +144,7 @@ func (g *group) tell() {
 func (g *group) stop() error {
 	g.mu.Lock()
 	g.closed = true
+	close(g.closing)
 	g.more.Broadcast()
 	g.room.Broadcast()
 	g.mu.Unlock()

@@ -35,6 +35,17 @@ var afterStatement = func() {}
 // openLog makes the log's buckets, and appends the statements that were
 // admitted before there was one.
 func (s *Store) openLog() error {
+	complete := false
+	if err := s.db.View(func(tx *bolt.Tx) error {
+		if tx.Bucket(bucketPublished) == nil {
+			return nil
+		}
+		missing, err := unlogged(tx)
+		complete = len(missing) == 0
+		return err
+	}); err != nil || complete {
+		return err
+	}
 	return s.db.Update(func(tx *bolt.Tx) error {
 		for _, name := range [][]byte{bucketLeaves, bucketLeafOf, bucketHashes, bucketPublished} {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {

@@ -10,10 +10,13 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
+
+	"github.com/countersign/countersign/internal/canon"
 )
 
-// Schema is what this version writes and all that it reads.
-const Schema = "countersign-store/2"
+// Schema is what this version writes, and all that it reads. Opening a store of
+// an older schema that migrations knows makes it one of this.
+const Schema = "countersign-store/3"
 
 // ErrInUse is a data directory that another process has open.
 var ErrInUse = errors.New("another hub uses it")
@@ -31,8 +34,23 @@ var (
 	bucketVerdicts = []byte("verdicts")
 	bucketOutputs  = []byte("outputs")
 	bucketLanes    = []byte("lanes")
+	bucketRevoked  = []byte("revoked")
+	bucketSpent    = []byte("spent")
+	bucketEnded    = []byte("ended") // orders that have ended, and when
 	keySchema      = []byte("schema")
 )
+
+// buckets are those of the schema, beside the log's.
+var buckets = [][]byte{bucketMeta, bucketReleases, bucketOrders, bucketStops, bucketPolicies, bucketIndex, bucketInputs, bucketOperator,
+	bucketVotes, bucketVerdicts, bucketOutputs, bucketLanes, bucketRevoked, bucketSpent, bucketEnded}
+
+// migrations bring a store one schema further, in the transaction that says so.
+var migrations = map[string]struct {
+	to    string
+	apply func(*bolt.Tx) error
+}{
+	"countersign-store/2": {"countersign-store/3", func(*bolt.Tx) error { return nil }}, // it has fewer buckets
+}
 
 // Options of Open; nil is usable.
 type Options struct {
@@ -79,7 +97,7 @@ func (s *Store) open(o Options) (err error) {
 	if err := private(s.dir); err != nil {
 		return err
 	}
-	s.db, err = bolt.Open(filepath.Join(s.dir, "facts.db"), 0o600, &bolt.Options{
+	s.db, err = bolt.Open(filepath.Join(s.dir, factsFile), 0o600, &bolt.Options{
 		Timeout:         o.LockWait,
 		ReadOnly:        o.ReadOnly,
 		FreelistType:    bolt.FreelistMapType,
@@ -103,8 +121,11 @@ func (s *Store) open(o Options) (err error) {
 		return err
 	}
 	if o.ReadOnly {
-		s.files = &files{dir: filepath.Join(s.dir, fileDir)}
+		s.files = &files{dir: filepath.Join(s.dir, fileDir), gone: map[canon.Digest]bool{}}
 		return nil
+	}
+	if err := sweepSnapshots(s.dir, 0); err != nil {
+		return err
 	}
 	if err := s.openLog(); err != nil {
 		return fmt.Errorf("appending to the transparency log: %w", err)
@@ -130,42 +151,65 @@ func private(dir string) error {
 	return nil
 }
 
-// schema makes the buckets of a new store, and refuses one of another version.
+// schema makes the buckets of a new store, brings an older one up to date, and
+// refuses what it does not know.
 func (s *Store) schema(readOnly bool) error {
-	check := func(tx *bolt.Tx) error {
-		if b := tx.Bucket(bucketMeta); b != nil {
-			if got := string(b.Get(keySchema)); got != Schema {
-				return fmt.Errorf("its schema is %q, this program knows %q", got, Schema)
-			}
-			return addBuckets(tx, readOnly)
-		}
-		if readOnly {
-			return errors.New("no hub was started on it")
-		}
-		for _, name := range [][]byte{bucketMeta, bucketReleases, bucketOrders, bucketStops, bucketPolicies, bucketIndex, bucketInputs, bucketOperator, bucketVotes, bucketVerdicts, bucketOutputs, bucketLanes} {
-			if _, err := tx.CreateBucket(name); err != nil {
-				return err
-			}
-		}
-		return tx.Bucket(bucketMeta).Put(keySchema, []byte(Schema))
-	}
 	if readOnly {
-		return s.db.View(check)
+		return s.db.View(func(tx *bolt.Tx) error {
+			b := tx.Bucket(bucketMeta)
+			if b == nil {
+				return errors.New("no hub was started on it")
+			}
+			if got := string(b.Get(keySchema)); got != Schema {
+				return wrongSchema(got)
+			}
+			return nil
+		})
 	}
-	return s.db.Update(check)
+	complete := false // then a full disk is no reason not to start
+	if err := s.db.View(func(tx *bolt.Tx) error { complete = isComplete(tx); return nil }); err != nil || complete {
+		return err
+	}
+	return s.db.Update(migrate)
 }
 
-// addBuckets makes those that stores of version 0.1.0 do not have.
-func addBuckets(tx *bolt.Tx, readOnly bool) error {
-	if readOnly {
-		return nil
+func isComplete(tx *bolt.Tx) bool {
+	for _, name := range buckets {
+		if tx.Bucket(name) == nil {
+			return false
+		}
 	}
-	for _, name := range [][]byte{bucketPolicies, bucketIndex} {
+	return string(tx.Bucket(bucketMeta).Get(keySchema)) == Schema
+}
+
+func migrate(tx *bolt.Tx) error {
+	got := Schema
+	if b := tx.Bucket(bucketMeta); b != nil {
+		got = string(b.Get(keySchema))
+	}
+	for got != Schema {
+		m, ok := migrations[got]
+		if !ok {
+			return wrongSchema(got)
+		}
+		if err := m.apply(tx); err != nil {
+			return fmt.Errorf("bringing it from schema %q to %q: %w", got, m.to, err)
+		}
+		got = m.to
+	}
+	for _, name := range buckets {
 		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 			return err
 		}
 	}
-	return nil
+	return tx.Bucket(bucketMeta).Put(keySchema, []byte(Schema))
+}
+
+func wrongSchema(got string) error {
+	if _, ok := migrations[got]; ok {
+		return fmt.Errorf("its schema is %q, of an older version: start the hub on it once, which makes it %q", got, Schema)
+	}
+	return fmt.Errorf("its schema is %q, this program knows %q", got, Schema)
 }
 
 // Key is the hub's own key.

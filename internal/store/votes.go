@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -88,6 +89,26 @@ func (s *Store) Votes(each func(Vote) error) error {
 			return each(v)
 		})
 	})
+}
+
+// VotesOf returns votes of an order from a task on: all of each task, and no
+// further task once there are n.
+func (s *Store) VotesOf(order canon.Digest, from uint64, n int) (page []Vote, err error) {
+	err = s.db.View(func(tx *bolt.Tx) error {
+		c := tx.Bucket(bucketVotes).Cursor()
+		for k, value := c.Seek(taskKey(order, from)); bytes.HasPrefix(k, order[:]); k, value = c.Next() {
+			v, err := decodeVote(k, value)
+			if err != nil {
+				return err
+			}
+			if len(page) >= n && v.Task != page[len(page)-1].Task {
+				return nil
+			}
+			page = append(page, v)
+		}
+		return nil
+	})
+	return page, err
 }
 
 // taskKey is the prefix of all keys of a task. Its capacity is its length, so

@@ -25,6 +25,7 @@ import (
 // ReverifyOptions of Reverify. Hub, Trust, Engine and Order are needed.
 type ReverifyOptions struct {
 	Hub    string
+	Token  string // an auditor's, for hubs whose results are private; or ""
 	Trust  Trust
 	Engine *sandbox.Engine
 	Order  canon.Digest
@@ -76,7 +77,7 @@ func Reverify(ctx context.Context, opt ReverifyOptions) (*Reverification, error)
 	if opt.Parallel < 1 {
 		opt.Parallel = runtime.GOMAXPROCS(0)
 	}
-	hub, err := client.New(opt.Hub, "")
+	hub, err := client.New(opt.Hub, opt.Token)
 	if err != nil {
 		return nil, err
 	}

@@ -38,6 +38,7 @@ const (
 	CodeUnauthorized   = "unauthorized"
 	CodeForbidden      = "forbidden"
 	CodeTimeout        = "timeout"
+	CodeFull           = "full" // the hub's disk is
 	CodeInternal       = "internal"
 )
 
@@ -95,6 +96,7 @@ var statuses = map[string]int{
 	CodeUnauthorized:   http.StatusUnauthorized,
 	CodeForbidden:      http.StatusForbidden,
 	CodeTimeout:        http.StatusRequestTimeout,
+	CodeFull:           http.StatusInsufficientStorage,
 	CodeInternal:       http.StatusInternalServerError,
 }
 

@@ -108,6 +108,13 @@ type StatusInfo struct {
 	Votes   uint64         `json:"votes"`
 	Results uint64         `json:"results"` // tasks with a verdict
 	Trust   TrustInfo      `json:"trust"`
+	Disk    DiskInfo       `json:"disk"`
+}
+
+// DiskInfo says how much room a hub has.
+type DiskInfo struct {
+	State string `json:"state"`          // ok, short (nothing is lent or admitted) or full (votes wait, too)
+	Free  uint64 `json:"free,omitempty"` // bytes, where that can be known
 }
 
 // PolicyAdmitted answers POST /v1/policy.
@@ -154,4 +161,61 @@ type KillRequest struct {
 	Scope  Scope  `json:"scope"` // all, order or release
 	Target string `json:"target"`
 	Reason string `json:"reason"`
+}
+
+// MaxTokenList is how many tokens are listed at most.
+const MaxTokenList = 4096
+
+// TokenList answers GET /v1/tokens.
+type TokenList struct {
+	Tokens []TokenInfo    `json:"tokens"`
+	Keys   []TokenKeyInfo `json:"keys"` // that tokens may be signed with, the newest first
+}
+
+// TokenInfo is a token that was minted, or revoked.
+type TokenInfo struct {
+	ID      string      `json:"jti"`
+	Role    string      `json:"role,omitempty"` // empty: the hub has no record of it
+	Subject string      `json:"subject,omitempty"`
+	Origin  string      `json:"origin,omitempty"`
+	Rate    int         `json:"rate,omitempty"`
+	Expires *canon.Time `json:"expires,omitempty"`
+	Revoked bool        `json:"revoked"`
+	Reason  string      `json:"reason,omitempty"`
+}
+
+// TokenKeyInfo is a key of the ring.
+type TokenKeyInfo struct {
+	Key   Key         `json:"key"`
+	Until *canon.Time `json:"until,omitempty"` // none: it signs
+}
+
+// RevokeRequest is the body of POST /v1/tokens/revoke.
+type RevokeRequest struct {
+	ID     string `json:"jti"`
+	Reason string `json:"reason"`
+}
+
+// RotateRequest is the body of POST /v1/tokens/rotate.
+type RotateRequest struct {
+	Overlap int64 `json:"overlap"` // seconds that the keys before still count
+}
+
+// Rotated answers POST /v1/tokens/rotate.
+type Rotated struct {
+	Key Key `json:"key"`
+}
+
+// SnapshotMade answers POST /v1/snapshot.
+type SnapshotMade struct {
+	Snapshot string `json:"snapshot"` // the folder's name, in the data directory
+}
+
+// VoteLine is one line of GET /v1/orders/<digest>/votes.
+type VoteLine struct {
+	Worker    Key        `json:"worker"`
+	Vote      Vote       `json:"vote"`
+	Signature Signature  `json:"signature"`
+	Net       string     `json:"net"`
+	At        canon.Time `json:"at"`
 }

@@ -17,12 +17,13 @@ func (*Welcome) fromHub()     {}
 func (m *Welcome) members(c *codec) {
 	c.boolean("halted", &m.Halted)
 	integer(c, "visit", &m.Visit, 0, MaxSeconds)
+	c.token("session", &m.Session, 0)
 }
 
 func (*Lease) kind() string { return "lease" }
 func (*Lease) fromHub()     {}
 func (m *Lease) members(c *codec) {
-	c.token("lease", &m.Token)
+	c.token("lease", &m.Token, 1)
 	c.hex("id", m.ID[:])
 	c.hex("order", m.Order[:])
 	c.hex("release", m.Release[:])
@@ -101,6 +102,7 @@ func (m *Join) members(c *codec) {
 	c.hex("worker", m.Worker[:])
 	c.hex("signature", m.Signature[:])
 	c.text("agent", &m.Agent, 1, MaxAgent)
+	c.token("pass", &m.Pass, 0)
 }
 
 func (*Want) kind() string       { return "want" }
@@ -119,14 +121,14 @@ func (m *Progress) members(c *codec) {
 func (*Offer) kind() string { return "checkpoint" }
 func (*Offer) fromWorker()  {}
 func (m *Offer) members(c *codec) {
-	c.token("lease", &m.Token)
+	c.token("lease", &m.Token, 1)
 	m.Checkpoint.members(c)
 }
 
 func (*Result) kind() string { return "result" }
 func (*Result) fromWorker()  {}
 func (m *Result) members(c *codec) {
-	c.token("lease", &m.Token)
+	c.token("lease", &m.Token, 1)
 	c.object("vote", m.Vote.members)
 	c.base64("output", &m.Output, MaxOutput)
 	c.base64("links", &m.Links, MaxSegments*LinkSize)

@@ -30,6 +30,12 @@ func KeyOf(k ed25519.PublicKey) Key { return Key(k) }
 // Signature is an Ed25519 signature.
 type Signature [ed25519.SignatureSize]byte
 
+// MarshalText writes lower-case hex.
+func (s Signature) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, s[:]), nil }
+
+// UnmarshalText reads lower-case hex.
+func (s *Signature) UnmarshalText(text []byte) error { return unmarshalHex("signature", s[:], text) }
+
 // Nonce makes a join worth nothing on another connection.
 type Nonce [32]byte
 
@@ -90,6 +96,8 @@ type Hello struct {
 type Welcome struct {
 	Halted bool
 	Visit  uint32 // seconds that a visit lasts in the mean; 0: not known
+
+	Session string // token to come back with; "": none is needed
 }
 
 // Lease lends a lane of a task.
@@ -169,6 +177,7 @@ type Join struct {
 	Worker    Key
 	Signature Signature
 	Agent     string
+	Pass      string // site or session token, or ""
 }
 
 // Want asks to be kept at so many leases.

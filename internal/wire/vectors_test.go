@@ -61,9 +61,11 @@ func TestVectors(t *testing.T) {
 		if err := json.Unmarshal(data, &v); err != nil {
 			t.Fatal(err)
 		}
-		if got := classOf(v.open(t)); got != v.Class {
-			t.Errorf("%s: class %q, want %q", v.Name, got, v.Class)
-		}
+		t.Run(v.Name, func(t *testing.T) {
+			if got := classOf(v.open(t)); got != v.Class {
+				t.Errorf("class %q, want %q", got, v.Class)
+			}
+		})
 	}
 }
 
@@ -194,8 +196,8 @@ func makeVectors(t *testing.T) map[string][]byte {
 		add(vector{Name: name, Kind: kind, Class: CodeMessage, Message: message})
 	}
 	add(vector{Name: "to_hub spaced", Kind: "to_hub", Class: "ok", Message: "\n{ \"leases\" : 3 ,\t\"type\": \"want\" }\r\n"})
-	add(vector{Name: "to_worker reordered", Kind: "to_worker", Class: "ok", Message: `{"halted":false,"visit":60,"type":"welcome"}`})
-	add(vector{Name: "to_worker welcome visit unknown", Kind: "to_worker", Class: "ok", Message: `{"type":"welcome","halted":false,"visit":0}`})
+	add(vector{Name: "to_worker reordered", Kind: "to_worker", Class: "ok", Message: `{"halted":false,"session":"","visit":60,"type":"welcome"}`})
+	add(vector{Name: "to_worker welcome visit unknown", Kind: "to_worker", Class: "ok", Message: `{"type":"welcome","halted":false,"visit":0,"session":""}`})
 	add(vector{Name: "to_worker lease from the start", Kind: "to_worker", Class: "ok", Message: startLease(t)})
 	all = append(all, voteVectors(t)...)
 	all = append(all, checkpointVectors(t)...)
@@ -251,10 +253,10 @@ func badMessages(t *testing.T) map[string]string {
 		"to_worker unknown member":    `{"type":"idle","more":1}`,
 		"to_worker proto member":      `{"type":"idle","__proto__":1}`,
 		"to_worker missing member":    `{"type":"welcome"}`,
-		"to_worker null member":       `{"type":"welcome","halted":null,"visit":0}`,
-		"to_worker cased member":      `{"type":"welcome","Halted":true,"visit":0}`,
-		"to_worker bool as number":    `{"type":"welcome","halted":1,"visit":0}`,
-		"to_worker bool as text":      `{"type":"welcome","halted":"true","visit":0}`,
+		"to_worker null member":       `{"type":"welcome","halted":null,"visit":0,"session":""}`,
+		"to_worker cased member":      `{"type":"welcome","Halted":true,"visit":0,"session":""}`,
+		"to_worker bool as number":    `{"type":"welcome","halted":1,"visit":0,"session":""}`,
+		"to_worker bool as text":      `{"type":"welcome","halted":"true","visit":0,"session":""}`,
 		"to_worker upper case hex":    swap("ack", id, strings.ToUpper(id)),
 		"to_worker short hex":         swap("ack", id, id[2:]),
 		"to_worker hex that is none":  swap("ack", id, "zz"+id[2:]),
@@ -265,7 +267,9 @@ func badMessages(t *testing.T) map[string]string {
 		"to_worker huge task":         swap("lease", fmt.Sprint(MaxTask), "18446744073709551616"),
 		"to_worker text task":         swap("lease", fmt.Sprint(MaxTask), `"1"`),
 		"to_worker lane":              swap("lease", `"lane":2`, `"lane":256`),
-		"to_worker visit missing":     `{"type":"welcome","halted":true}`,
+		"to_worker visit missing":     `{"type":"welcome","halted":true,"session":""}`,
+		"to_worker session missing":   `{"type":"welcome","halted":true,"visit":75}`,
+		"to_worker session spaced":    swap("welcome", `"session":"a.b.c"`, `"session":"a b"`),
 		"to_worker visit large":       swap("welcome", `"visit":75`, `"visit":1048577`),
 		"to_worker checkpoint short":  swap("lease", checkpoint, checkpoint[2:]),
 		"to_worker checkpoint upper":  swap("lease", checkpoint, strings.ToUpper(checkpoint)),

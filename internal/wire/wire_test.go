@@ -69,7 +69,7 @@ func testResult(t testing.TB) *Result {
 func samples(t testing.TB) []Message {
 	d := canon.Sum([]byte("order"))
 	return []Message{
-		testHello(), &Welcome{Halted: true, Visit: 75}, &Idle{}, &Resume{},
+		testHello(), &Welcome{Halted: true, Visit: 75, Session: "a.b.c"}, &Idle{}, &Resume{},
 		&Lease{Token: "a.b.c", ID: testID, Order: d, Release: canon.Sum([]byte("release")), Task: MaxTask, Lane: 2, Input: []byte("12\n"), Proof: bytes.Repeat([]byte{7}, 2*LinkSize), Checkpoint: canon.Sum([]byte("checkpoint")), Seconds: 90},
 		&Kept{ID: testID, Segments: MaxSegments - 1},
 		&Ack{ID: testID, Verdict: Pending},
@@ -150,6 +150,8 @@ func TestEncodeRefuses(t *testing.T) {
 	for name, m := range map[string]Message{
 		"agent empty":     &Join{},
 		"agent newline":   &Join{Agent: "a\nb"},
+		"pass long":       &Join{Agent: "a", Pass: long},
+		"session space":   &Welcome{Session: "a b"},
 		"want":            &Want{Leases: MaxWant + 1},
 		"token long":      &Lease{Token: long, Seconds: 1},
 		"token space":     &Lease{Token: "a b", Seconds: 1},

@@ -98,7 +98,7 @@ async function state(order: string): Promise<string> {
 
 /** Stops whatever is left of an order, so that the next test's visitor gets its own. */
 function end(order: string): void {
-  const token = run(desk.dir, "hub", "token", "--data", "data");
+  const token = run(desk.dir, "hub", "token", "mint", "--data", "data", "--subject", "test");
   desk.write("operator.token", token);
   run(desk.dir, "hub", "kill", "order", order, "--reason", "the test is over", "--hub", url, "--token-file", "operator.token");
 }
@@ -281,7 +281,7 @@ test("the operator's kill ends an endless loop", async () => {
   await v.until("silence", async () => (await v.silences()).length === 1);
   const [silence] = await v.silences();
   console.log(`hub kill: ${silence!.millis.toFixed(1)} ms from order to silence`);
-  assert.deepEqual([silence!.cause, silence!.seen], ["killed", true]);
+  assert.equal(silence!.cause, "killed");
   await v.state("waiting");
 });
 
@@ -308,14 +308,14 @@ test("the visitor's stop ends an endless loop", async () => {
   await v.state("stopped");
   const [silence] = await v.silences();
   console.log(`stop: ${silence!.millis.toFixed(1)} ms from order to silence`);
-  assert.deepEqual([silence!.cause, silence!.seen], ["stopped", true]);
+  assert.equal(silence!.cause, "stopped");
   end(digest);
 });
 
 test("a page that asks for witnesses runs nothing while there are none", async () => {
   const key = run(desk.dir, "hub", "log-key", "--data", "data").trim();
   const witness = desk.signer("witness", "--key", "witness.key", "--print-key").trim();
-  const tag = run(desk.dir, "hub", "integrity", "--tag", "--origin", url, "--policy", "policy.json", "--log", key, "--witness", witness);
+  const tag = run(desk.dir, "hub", "integrity", "--tag", "--origin", url, "--root", "root.pub", "--log", key, "--witness", witness);
   assert.match(tag, /data-log="countersign\.log\/[0-9a-f]{16}\+/);
   const site = createServer((_, r) => {
     r.setHeader("Content-Type", "text/html; charset=utf-8");
@@ -337,7 +337,7 @@ test("a page that asks for witnesses runs nothing while there are none", async (
 });
 
 test("another site embeds it with the tag that the hub prints", async () => {
-  const tag = run(desk.dir, "hub", "integrity", "--tag", "--origin", url, "--policy", "policy.json");
+  const tag = run(desk.dir, "hub", "integrity", "--tag", "--origin", url, "--root", "root.pub");
   const site = createServer((_, r) => {
     r.setHeader("Content-Type", "text/html; charset=utf-8");
     r.end(`<!doctype html><html lang="en"><title>Another site</title><link rel="icon" href="data:,"><h1>Another site</h1>${tag}`);

@@ -167,6 +167,6 @@ test("an embedding page that names no keys gets an error, and no panel", async (
   leaving.push(() => v.leave());
   await v.page.goto(url);
   await v.until("the error", () => v.complaints.length > 0);
-  assert.match(v.complaints[0]!, /data-keys names no keys/);
+  assert.match(v.complaints[0]!, /data-root names no keys/);
   assert.equal(await v.start.count(), 0);
 });

@@ -119,8 +119,8 @@ test("a visitor who stops hands the unfinished task on", { timeout: 120_000 }, a
   await v.state("stopped");
   await v.page.getByText("The hub keeps what was done").waitFor();
   assert.equal(await kept(), before + 1);
-  run(desk.dir, "hub", "token", "--data", "data");
-  desk.write("operator.token", run(desk.dir, "hub", "token", "--data", "data"));
+  run(desk.dir, "hub", "token", "mint", "--data", "data", "--subject", "test");
+  desk.write("operator.token", run(desk.dir, "hub", "token", "mint", "--data", "data", "--subject", "test"));
   run(desk.dir, "hub", "kill", "order", order, "--reason", "the test is over", "--hub", url, "--token-file", "operator.token");
 });
 
@@ -139,7 +139,7 @@ test("a visitor who comes back offers what was kept in the browser", { timeout: 
   await v.start.click();
   await v.until("what was kept at the hub", async () => (await kept()) > before, 30_000);
   console.log(`kept when the page went: ${said - before}, when it came back: ${(await kept()) - before}`);
-  desk.write("operator.token", run(desk.dir, "hub", "token", "--data", "data"));
+  desk.write("operator.token", run(desk.dir, "hub", "token", "mint", "--data", "data", "--subject", "test"));
   run(desk.dir, "hub", "kill", "order", order, "--reason", "the test is over", "--hub", url, "--token-file", "operator.token");
 });
 
@@ -158,6 +158,6 @@ test("a checkpoint that its author did not sign so is refused, and nothing of it
   await second.state("refused");
   await second.page.getByText("Failed check: checkpoint").waitFor();
   assert.equal(await second.compiled(), 0);
-  desk.write("operator.token", run(desk.dir, "hub", "token", "--data", "data"));
+  desk.write("operator.token", run(desk.dir, "hub", "token", "mint", "--data", "data", "--subject", "test"));
   run(desk.dir, "hub", "kill", "order", order, "--reason", "the test is over", "--hub", url, "--token-file", "operator.token");
 });

@@ -7,7 +7,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import { createHash } from "node:crypto";
 import { root } from "./paths.ts";
-import { auditPath, order, sha256, type Signer } from "./sign.ts";
+import { auditPath, order, policy, sha256, Signer } from "./sign.ts";
 import { Peer } from "./websocket.ts";
 
 type Message = Record<string, unknown> & { readonly type: string };
@@ -22,6 +22,7 @@ const tasks = 64;
 
 export class ScriptedHub {
   readonly files = new Map<string, Buffer>();
+  readonly root = new Signer();
   readonly tasks: Task[] = [];
   readonly results: Message[] = [];
   readonly returns: Message[] = [];
@@ -44,7 +45,10 @@ export class ScriptedHub {
     private readonly signer: Pick<Signer, "text" | "sign">,
     private readonly attributes = "",
     private readonly dist = "dist", // folder of the loader, in webworker
-  ) {}
+  ) {
+    if (signer.text === "") return; // of whom a policy would not be one
+    this.files.set("/v1/policy", Buffer.from(JSON.stringify({ policies: [policy(this.root, [signer.text])] })));
+  }
 
   async start(): Promise<string> {
     this.server = createServer((q, r) => this.serve(q, r));
@@ -123,7 +127,7 @@ export class ScriptedHub {
         const key = createPublicKey({ key: der, format: "der", type: "spki" });
         if (!verify(null, Buffer.from(joinText), key, Buffer.from(String(m["signature"]), "hex"))) throw new Error("join: bad signature");
         this.workers.push(m["worker"]);
-        return peer.send({ type: "welcome", halted: false, visit: 60 });
+        return peer.send({ type: "welcome", halted: false, visit: 60, session: "" });
       }
       case "want":
         this.wanted = Number(m["leases"]);
@@ -166,7 +170,7 @@ export class ScriptedHub {
       );
       return void r.end(
         `<!doctype html><html lang="en"><title>An embedding page</title><link rel="icon" href="/icon.svg"><h1>Somebody's page</h1>
-<script src="/countersign.js" integrity="${integrity}" crossorigin="anonymous" data-countersign data-keys="${this.signer.text}" ${this.attributes}></script>`,
+<script src="/countersign.js" integrity="${integrity}" crossorigin="anonymous" data-countersign data-root="${this.signer.text === "" ? "" : this.root.text}" ${this.attributes}></script>`,
       );
     }
     if (path === "/countersign.js") {

@@ -13,7 +13,7 @@ export class Signer {
     this.raw = Buffer.concat([Buffer.from("Ed"), id, point]);
   }
 
-  /** The public key as data-keys takes it. */
+  /** The public key as data-root takes it. */
   get text(): string {
     return this.raw.toString("base64");
   }
@@ -48,6 +48,37 @@ export function auditPath(leaves: readonly Buffer[], n: number): Buffer {
   while (2 * half < leaves.length) half *= 2;
   const [left, right] = [leaves.slice(0, half), leaves.slice(half)];
   return n < half ? Buffer.concat([auditPath(left, n), treeRoot(right)]) : Buffer.concat([auditPath(right, n - half), treeRoot(left)]);
+}
+
+/** A policy that root signs, and that lets each of the keys sign anything; change overrides members. */
+export function policy(root: Signer, keys: readonly string[], change: Record<string, unknown> = {}): { statement: string; signatures: string } {
+  const most = 2 ** 53 - 1;
+  const statement = canonical({
+    type: "countersign.policy/v1",
+    version: 1,
+    root_keys: [root.text],
+    threshold: 1,
+    researchers: keys.map((key, i) => ({
+      name: `Researcher ${i + 1}`, key, prefix: ["test/", "grace/", "other/"][i]!, ceilings: { task_fuel: most, memory_pages: 16384, seconds: 86400, tasks: most },
+    })),
+    clock_key: "",
+    log_key: "",
+    witnesses: [],
+    witness_quorum: 0,
+    origins: [],
+    revoked_keys: [],
+    expires: time(24 * 3600),
+    ...change,
+  });
+  return { statement: statement.toString("base64"), signatures: root.sign(statement).toString("base64") };
+}
+
+/** An index by clock that holds for so many seconds; change overrides members. */
+export function index(clock: Signer, sequence: number, change: Record<string, unknown> = {}, seconds = 3600): { statement: string; signature: string } {
+  const statement = canonical({
+    type: "countersign.index/v1", sequence, policy_version: 1, floors: [], revoked: [], halt: "", issued: time(0), expires: time(seconds), ...change,
+  });
+  return { statement: statement.toString("base64"), signature: clock.sign(statement).toString("base64") };
 }
 
 const time = (seconds: number): string => new Date(Date.now() + seconds * 1000).toISOString().slice(0, 19) + "Z";

@@ -1,11 +1,16 @@
-// Releases and modules: fetched from the hub, verified here, kept while the
-// page is open. Nothing leaves this file that was not verified.
+// Releases, orders and modules: fetched from the hub, verified here, kept while
+// the page is open. Nothing leaves this file that was not verified, by what is
+// believed at that moment: what was good when it came may have been revoked.
 
 import { type Bytes, sha256 } from "./bytes.ts";
 import { Failure } from "./failure.ts";
+import { download, type Fetch } from "./fetching.ts";
+import type { Anchor } from "./follow.ts";
+import { tasksOf } from "./merkle.ts";
 import type { PublicKey } from "./minisign.ts";
-import { type OpenOrder, openOrder } from "./order.ts";
-import { checkAge, checkExpiry, checkModule, maxSignature, maxStatement, openRelease, type Release } from "./statement.ts";
+import type { OpenOrder } from "./order.ts";
+import { openOrderUnder, openReleaseUnder } from "./policy.ts";
+import { checkModule, maxSignature, maxStatement, type Release } from "./statement.ts";
 import { checkProof, type LogTrust, maxProof } from "./tlogproof.ts";
 import { type CheckpointFile, decodeFile, maxFile } from "./wire.ts";
 
@@ -25,111 +30,116 @@ export class Verified {
   }
 }
 
-export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
+/** A statement and its signature, as the hub sent them. */
+interface Signed {
+  readonly statement: Bytes;
+  readonly signature: Bytes;
+}
+
+interface KeptRelease extends Signed {
+  readonly proved: Set<LogTrust>; // logs that have it
+  verified: Verified | null; // once its module is here
+}
 
 const maxKept = 8;
-const fetchMillis = 120_000;
 
 export class Library {
-  readonly #kept = new Map<string, Verified>();
+  readonly #releases = new Map<string, KeptRelease>();
+  readonly #orders = new Map<string, Signed>();
   readonly #opening = new Map<string, Promise<Verified>>();
-  readonly #orders = new Map<string, OpenOrder>();
   readonly #refused = new Set<string>();
 
   constructor(
     private readonly hub: string,
-    private readonly trusted: readonly PublicKey[],
+    private readonly anchor: Anchor,
     private readonly fetch: Fetch,
     private readonly now: () => number,
-    private readonly log: LogTrust | null = null,
   ) {}
 
   /** The release with this digest, verified. Throws a Failure, or another error when it cannot be had. */
   open(digest: string): Promise<Verified> {
     let opening = this.#opening.get(digest);
     if (opening === undefined) {
-      opening = this.#reopen(digest).finally(() => this.#opening.delete(digest));
+      opening = this.#open(digest).finally(() => this.#opening.delete(digest));
       this.#opening.set(digest, opening);
     }
     return opening;
   }
 
-  async #reopen(digest: string): Promise<Verified> {
-    const kept = this.#kept.get(digest);
+  async #open(digest: string): Promise<Verified> {
     try {
-      // What was good when it came may have expired since.
-      if (kept !== undefined) checkExpiry(kept.release, this.now());
-      const verified = kept ?? (await this.#download(digest));
-      this.#keep(digest, verified);
-      return verified;
+      this.anchor.at(); // before anything is fetched
+      const kept: KeptRelease = this.#releases.get(digest) ?? { ...(await this.#statement(digest)), proved: new Set(), verified: null };
+      const { release, signer } = await this.#release(digest, kept);
+      if (kept.verified === null) {
+        const module = await this.#get(`/m/${release.module_sha256}`, release.module_length, tooLong, digest);
+        await checkModule(release, module);
+        await this.#release(digest, kept); // it took its time
+        kept.verified = new Verified(release, signer, module);
+      }
+      this.#refused.delete(digest);
+      keep(this.#releases, digest, kept);
+      return kept.verified;
     } catch (e) {
-      this.#kept.delete(digest);
-      if (e instanceof Failure) this.#refused.add(digest);
+      this.#forget(this.#releases, digest, e);
       throw e;
     }
   }
 
-  async #download(digest: string): Promise<Verified> {
-    const [statement, signature] = await this.#statement(digest);
-    const { release, signer } = await openRelease(statement, signature, this.trusted, this.now());
-    await isAsked(statement, digest);
-    if (this.log !== null) {
-      const proof = await this.#get(`/s/${digest}.tlog-proof`, maxProof, tooLarge, { ...this.#init(digest), cache: "no-store" });
-      await checkProof(this.log, statement, signature, proof, this.now());
-    }
-    const module = await this.#get(`/m/${release.module_sha256}`, release.module_length, tooLong, this.#init(digest));
-    await checkModule(release, module);
-    this.#refused.delete(digest);
-    return new Verified(release, signer, module);
-  }
-
-  #init(digest: string): RequestInit {
-    return {
-      // What was refused may lie in the browser's cache.
-      cache: this.#refused.has(digest) ? "reload" : "default",
-      credentials: "omit",
-      redirect: "error",
-      referrerPolicy: "no-referrer",
-      signal: AbortSignal.timeout(fetchMillis),
-    };
-  }
-
-  /** A statement and its signature, as the hub sends them. */
-  #statement(digest: string): Promise<[Bytes, Bytes]> {
-    const init = this.#init(digest);
-    return Promise.all([this.#get(`/s/${digest}`, maxStatement, tooLarge, init), this.#get(`/s/${digest}.minisig`, maxSignature, tooLarge, init)]);
-  }
-
-  #keep(digest: string, verified: Verified): void {
-    this.#kept.set(digest, verified);
-    for (const oldest of this.#kept.keys()) {
-      if (this.#kept.size <= maxKept) break;
-      this.#kept.delete(oldest);
+  /** Verifies a release by what is believed when it is done. */
+  async #release(digest: string, kept: KeptRelease): Promise<{ release: Release; signer: PublicKey }> {
+    for (;;) {
+      const believed = this.anchor.at();
+      const opened = await openReleaseUnder(believed.trust, kept.statement, kept.signature, this.now());
+      await isAsked(kept.statement, digest);
+      const missing = believed.logs.filter((l) => !kept.proved.has(l));
+      if (missing.length > 0) {
+        const proof = await this.#get(`/s/${digest}.tlog-proof`, maxProof, tooLarge, digest, "no-store");
+        for (const log of missing) {
+          await checkProof(log, kept.statement, kept.signature, proof, this.now());
+          kept.proved.add(log);
+        }
+      }
+      if (believed === this.anchor.at()) return opened;
     }
   }
 
-  /** The order with this digest, verified. */
+  /** The order with this digest, verified, and with it its release. */
   async order(digest: string): Promise<OpenOrder> {
-    const kept = this.#orders.get(digest);
-    if (kept !== undefined) {
-      checkAge("order", kept.order.expires, this.now());
-      return kept;
+    try {
+      this.anchor.at();
+      const kept = this.#orders.get(digest) ?? (await this.#statement(digest));
+      const named = async (release: string): Promise<string> => (await this.open(release)).release.name;
+      for (;;) {
+        const believed = this.anchor.at();
+        const opened = await openOrderUnder(believed.trust, kept.statement, kept.signature, this.now(), named, (o) => tasksOf(o.rule));
+        await isAsked(kept.statement, digest);
+        if (believed !== this.anchor.at()) continue;
+        this.#refused.delete(digest);
+        keep(this.#orders, digest, kept);
+        return opened;
+      }
+    } catch (e) {
+      this.#forget(this.#orders, digest, e);
+      throw e;
     }
-    const [statement, signature] = await this.#statement(digest);
-    const opened = await openOrder(statement, signature, this.trusted, this.now());
-    await isAsked(statement, digest);
-    this.#refused.delete(digest);
-    this.#orders.set(digest, opened);
-    for (const oldest of this.#orders.keys()) {
-      if (this.#orders.size <= maxKept) break;
-      this.#orders.delete(oldest);
-    }
-    return opened;
+  }
+
+  #forget(kept: Map<string, unknown>, digest: string, e: unknown): void {
+    kept.delete(digest);
+    if (e instanceof Failure) this.#refused.add(digest);
+  }
+
+  async #statement(digest: string): Promise<Signed> {
+    const [statement, signature] = await Promise.all([
+      this.#get(`/s/${digest}`, maxStatement, tooLarge, digest), this.#get(`/s/${digest}.minisig`, maxSignature, tooLarge, digest),
+    ]);
+    return { statement, signature };
   }
 
   /** The checkpoint file with this digest; what it says is not verified. */
   async checkpoint(digest: string): Promise<CheckpointFile> {
-    const data = await this.#get(`/c/${digest}`, maxFile, () => new Failure("checkpoint", "a checkpoint larger than any"), this.#init(digest));
+    const data = await this.#get(`/c/${digest}`, maxFile, () => new Failure("checkpoint", "a checkpoint larger than any"), digest);
     if ((await sha256(data)) !== digest) throw new Failure("checkpoint", "the checkpoint is another one than was announced");
     try {
       return decodeFile(data);
@@ -138,23 +148,19 @@ export class Library {
     }
   }
 
-  /** Reads a body of at most cap bytes and stops as soon as there are more. */
-  async #get(path: string, cap: number, over: () => Failure, init: RequestInit): Promise<Bytes> {
-    const response = await this.fetch(this.hub + path, init);
-    if (!response.ok || response.body === null) throw new Error(`the hub answered ${response.status} for ${path.slice(0, 3)}`);
-    const bytes = new Uint8Array(cap);
-    let length = 0;
-    const reader = response.body.getReader();
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) return bytes.slice(0, length);
-      if (length + value.length > cap) {
-        void reader.cancel().catch(() => {});
-        throw over();
-      }
-      bytes.set(value, length);
-      length += value.length;
-    }
+  /** What was refused may lie in the browser's cache. */
+  #get(path: string, cap: number, over: () => Failure, digest: string, cache: RequestCache = this.#refused.has(digest) ? "reload" : "default"): Promise<Bytes> {
+    return download(this.fetch, this.hub + path, cap, over, cache);
+  }
+}
+
+/** Keeps the few that were used last. */
+function keep<T>(all: Map<string, T>, digest: string, one: T): void {
+  all.delete(digest);
+  all.set(digest, one);
+  for (const oldest of all.keys()) {
+    if (all.size <= maxKept) break;
+    all.delete(oldest);
   }
 }
 

@@ -43,6 +43,7 @@ export class Link {
   #openedAt = 0;
   #attempt = 0;
   #why = "";
+  #session = ""; // to come back with, in the place of the site's token
   #callOff: () => void = () => {};
   #wanted = 0;
   readonly #results = new Map<string, ToHub>();
@@ -52,6 +53,7 @@ export class Link {
   constructor(
     private readonly url: string,
     private readonly identity: Identity,
+    private readonly site: string, // the page's token, or ""
     private readonly env: Environment,
     private readonly events: LinkEvents,
   ) {}
@@ -127,13 +129,17 @@ export class Link {
   }
 
   async #greet(socket: Socket, message: FromHub): Promise<void> {
-    if (message.type === "error") return this.#failed(message.code, message.message);
+    if (message.type === "error") {
+      this.#session = ""; // it may be the reason
+      return this.#failed(message.code, message.message);
+    }
     if (message.type === "hello" && this.#stage === "hello") {
       this.#stage = "welcome";
       const signature = await signJoin(this.identity, joinText(message));
-      if (socket === this.#socket) socket.send(encodeMessage({ type: "join", worker: this.identity.worker, signature, agent }));
+      if (socket === this.#socket) socket.send(encodeMessage({ type: "join", worker: this.identity.worker, signature, agent, pass: this.#session || this.site }));
     } else if (message.type === "welcome" && this.#stage === "welcome") {
       this.#stage = "open";
+      this.#session = message.session;
       this.#openedAt = this.env.now();
       this.#resume();
       this.events.open(message.halted, message.visit);

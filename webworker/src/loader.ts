@@ -3,21 +3,23 @@
 // runs, before Start is pressed.
 //
 //   <script src="https://HUB/countersign.js" integrity="sha384-…" crossorigin="anonymous"
-//     data-countersign data-keys="RW… RW…" data-hub="https://HUB" data-target="#id"
-//     data-log="…" data-witnesses="… …" data-witness-quorum="2"></script>
+//     data-countersign data-root="RW… RW… RW…" data-threshold="2" data-floor="1" data-hub="https://HUB" data-target="#id"
+//     data-log="…" data-witnesses="… …" data-witness-quorum="2" data-site="…"></script>
 
 import { Lifecycle } from "./lifecycle.ts";
 import type { Environment, Socket } from "./link.ts";
-import { parseKeys, type PublicKey } from "./minisign.ts";
+import { parseKeys } from "./minisign.ts";
 import { Panel } from "./panel.ts";
+import type { Root } from "./policy.ts";
 import type { LogTag } from "./tlogproof.ts";
 import { type View } from "./view.ts";
 import { Volunteer } from "./volunteer.ts";
 
 interface Tag {
   readonly hub: string; // origin
-  readonly keys: PublicKey[];
+  readonly root: Root;
   readonly log: LogTag | null;
+  readonly site: string; // the hub's token for this site, or ""
   readonly host: HTMLElement;
 }
 
@@ -43,18 +45,19 @@ const env: Environment = {
 };
 
 function main(script: HTMLScriptElement): void {
-  const { hub, keys, log, host } = readTag(script);
+  const { hub, root, log, site, host } = readTag(script);
   const volunteer = new Volunteer({
     hub,
-    keys,
+    root,
     log,
+    site,
     env,
     fetch: (url, init) => fetch(url, init),
     mount: () => panel.mount,
     changed: (view) => show(view),
   });
   const lifecycle = new Lifecycle((reason) => volunteer.pause(reason), () => void volunteer.stop());
-  const panel = new Panel(host, hub, keys.map((k) => k.text), {
+  const panel = new Panel(host, hub, root, {
     start: () => void volunteer.start(),
     stop: () => void volunteer.stop(),
     configure: (settings) => volunteer.configure(settings),
@@ -83,15 +86,24 @@ function coalesce(show: (view: View) => void): (view: View) => void {
 }
 
 function readTag(script: HTMLScriptElement): Tag {
-  const { hub, keys, target } = script.dataset;
+  const { hub, target, site } = script.dataset;
   const url = new URL(hub ?? script.src, document.baseURI);
   if (url.protocol !== "https:" && url.protocol !== "http:") throw new Error(`countersign: data-hub "${hub}" is no web address`);
-  const trusted = parseKeys(keys ?? "");
-  if (trusted.length === 0) throw new Error("countersign: data-keys names no keys, so nothing could ever run");
+  const root = readRoot(script.dataset);
   const host = target === undefined ? document.createElement("div") : document.querySelector(target);
   if (!(host instanceof HTMLElement)) throw new Error(`countersign: data-target "${target}" is not on this page`);
   if (target === undefined) script.after(host);
-  return { hub: url.origin, keys: trusted, log: readLog(script.dataset), host };
+  return { hub: url.origin, root, log: readLog(script.dataset), site: site ?? "", host };
+}
+
+/** Root keys with white space between, how many of them must have signed a policy, and the lowest version to take. */
+function readRoot(data: DOMStringMap): Root {
+  const keys = parseKeys(data["root"] ?? "");
+  const [threshold, floor] = [Number(data["threshold"] ?? 1), Number(data["floor"] ?? 1)];
+  if (keys.length === 0) throw new Error("countersign: data-root names no keys, so nothing could ever run");
+  if (!(Number.isInteger(threshold) && threshold >= 1 && threshold <= keys.length)) throw new Error(`countersign: data-threshold is not a number from 1 to ${keys.length}`);
+  if (!(Number.isSafeInteger(floor) && floor >= 0)) throw new Error("countersign: data-floor is no policy version");
+  return { keys, threshold, floor };
 }
 
 /** The log's key, its witnesses' with white space between, and how many must have cosigned: all if it does not say. */

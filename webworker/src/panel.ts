@@ -3,6 +3,7 @@
 
 import style from "embed:style";
 import { amount } from "./format.ts";
+import type { Root } from "./policy.ts";
 import type { Settings, State, View } from "./view.ts";
 
 export interface Actions {
@@ -44,7 +45,7 @@ export class Panel {
   constructor(
     private readonly host: HTMLElement,
     hub: string,
-    keys: readonly string[],
+    root: Root,
     actions: Actions,
   ) {
     this.mount = host.attachShadow({ mode: "open" });
@@ -58,7 +59,7 @@ export class Panel {
     this.#card.append(
       el("header", {}, mark(), el("b", { textContent: "Countersign" }), this.#chip),
       this.#intro, this.#job, this.#bars, this.#gauges,
-      this.#settings, this.#startButton, this.#stopButton, this.#status, this.#quiet, signers(keys),
+      this.#settings, this.#startButton, this.#stopButton, this.#status, this.#quiet, signers(root),
     );
     this.mount.append(this.#card);
   }
@@ -100,7 +101,8 @@ export class Panel {
     const { purpose, name, version, expires } = job.release;
     const facts = el("dl", { className: "facts" });
     fact(facts, "Program", `${name}, version ${version}`);
-    fact(facts, "Signed by", keyText(job.signer));
+    fact(facts, "Signed by", el("span", {}, el("span", { textContent: job.researcher }), keyText(job.signer)));
+    fact(facts, "Allowed by", `policy version ${job.policy}`);
     fact(facts, "Good until", expires.slice(0, 10));
     this.#job.replaceChildren(el("h2", { textContent: purpose }), facts);
   }
@@ -156,9 +158,10 @@ function settings(actions: Actions): HTMLElement {
     el("div", { className: "check" }, hidden, label("hidden", "Pause while this tab is hidden")));
 }
 
-function signers(keys: readonly string[]): HTMLElement {
-  const list = el("ul", {}, ...keys.map((k) => el("li", {}, keyText(k))));
-  const summary = `Runs only what ${keys.length === 1 ? "this key" : `one of these ${keys.length} keys`} signed`;
+function signers({ keys, threshold }: Root): HTMLElement {
+  const list = el("ul", {}, ...keys.map((k) => el("li", {}, keyText(k.text))));
+  const whose = keys.length === 1 ? "this root key" : `${threshold} of these ${keys.length} root keys`;
+  const summary = `Runs only what researchers signed whom ${whose} named`;
   const fuel = el("p", { className: "soft", textContent: "Fuel counts a program’s instructions. It is the same number on every computer." });
   return el("details", { open: keys.length <= 2 }, el("summary", { textContent: summary }), list, fuel);
 }

@@ -21,8 +21,8 @@ export interface SlotDeps {
   silenced(silence: Silence): void;
 }
 
-/** Why work ends from outside. */
-export type Cause = "stopped" | "killed" | "deadline";
+/** Why work ends from outside: for a Failure, when it may run no more. */
+export type Cause = "stopped" | "killed" | "deadline" | Failure;
 
 export type Finish =
   | { readonly type: "voted"; readonly fuel: number; readonly message: ToHub }
@@ -84,8 +84,19 @@ export class Slot {
   /** Ends what runs. Resolves when it is silent. */
   end(cause: Cause): Promise<void> {
     const interrupt = this.#interrupt;
-    this.#ending ??= this.#kill(cause).then(() => interrupt(returned(cause, "", causes[cause])));
+    this.#ending ??= this.#kill(cause).then(() => interrupt(finishOf(cause)));
     return this.#ending;
+  }
+
+  /** Ends what may run no more by what is believed now. */
+  async recheck(): Promise<void> {
+    const { lease } = this;
+    try {
+      if (lease !== null) await this.deps.library.order(lease.order);
+    } catch (e) {
+      // What cannot be fetched was not begun.
+      if (e instanceof Failure && this.lease === lease) await this.end(e);
+    }
   }
 
   /** Tells the hub how far the lease has come, before it goes back. */
@@ -103,7 +114,7 @@ export class Slot {
     const running = this.phase === "running";
     const silence = await this.#discard(since);
     if (silence === null || !running) return;
-    performance.measure("countersign-silence", { start: since, duration: silence.millis, detail: { cause, ...silence } });
+    performance.measure("countersign-silence", { start: since, duration: silence.millis, detail: { cause: cause instanceof Failure ? cause.check : cause, ...silence } });
     this.deps.silenced(silence);
   }
 
@@ -231,7 +242,11 @@ export async function seedOf(lease: { order: string; task: number }): Promise<Ui
 
 const abandoned = "the slot was ended while it got ready";
 
-const causes: Record<Cause, string> = {
+function finishOf(cause: Cause): Finish {
+  return cause instanceof Failure ? returned("refused", cause.check, cause.message) : returned(cause, "", causes[cause]);
+}
+
+const causes: Record<Exclude<Cause, Failure>, string> = {
   stopped: "",
   killed: "",
   deadline: "the task ran longer than its release allows",

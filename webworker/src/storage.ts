@@ -1,9 +1,10 @@
-// What the browser keeps for a site, in IndexedDB: the worker's key, and where
-// unfinished tasks stand. Where storage is missing or refused, nothing is kept.
+// What the browser keeps for a site, in IndexedDB: the worker's key, where
+// unfinished tasks stand, and which policy and index were seen. Where storage is missing or refused, nothing is kept.
 
 const database = "countersign";
 
-export type StoreName = "keys" | "checkpoints";
+const stores = ["keys", "checkpoints", "seen"] as const;
+export type StoreName = (typeof stores)[number];
 
 /** Runs f on a store, and closes the database. */
 export async function withStore<T>(name: StoreName, mode: IDBTransactionMode, f: (store: IDBObjectStore) => Promise<T>): Promise<T> {
@@ -16,9 +17,9 @@ export async function withStore<T>(name: StoreName, mode: IDBTransactionMode, f:
 }
 
 function open(): Promise<IDBDatabase> {
-  const request = indexedDB.open(database, 2);
+  const request = indexedDB.open(database, 3);
   request.onupgradeneeded = () => {
-    for (const name of ["keys", "checkpoints"] satisfies StoreName[]) {
+    for (const name of stores) {
       if (!request.result.objectStoreNames.contains(name)) request.result.createObjectStore(name);
     }
   };

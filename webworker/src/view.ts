@@ -20,7 +20,7 @@ export interface View {
   readonly sentence: string;
   readonly check: string; // the check that failed, or ""
   readonly on: boolean;
-  readonly job: { readonly release: Release; readonly signer: string } | null;
+  readonly job: { readonly release: Release; readonly signer: string; readonly researcher: string; readonly policy: number } | null;
   readonly slots: readonly SlotView[];
   readonly done: number;
   readonly acknowledged: number;

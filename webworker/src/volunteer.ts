@@ -3,9 +3,13 @@
 
 import { loadIdentity } from "./identity.ts";
 import { keeper } from "./keeper.ts";
-import { type Fetch, Library } from "./library.ts";
+import { Failure } from "./failure.ts";
+import type { Fetch } from "./fetching.ts";
+import { Follower } from "./follow.ts";
+import { Library } from "./library.ts";
 import { type Environment, Link } from "./link.ts";
-import type { PublicKey } from "./minisign.ts";
+import { memoryOf } from "./memory.ts";
+import type { Policy, Root } from "./policy.ts";
 import { type Handlers, Sandbox, type Silence } from "./sandbox.ts";
 import { type Cause, type Finish, Slot } from "./slot.ts";
 import { describe, quiet, type Settings, type State, type Trouble, troubleOf, type View } from "./view.ts";
@@ -21,8 +25,9 @@ const maxQueue = 64;
 
 export interface Options {
   readonly hub: string; // origin
-  readonly keys: readonly PublicKey[];
-  readonly log: LogTag | null; // the transparency log that must have what runs
+  readonly root: Root; // who makes policies
+  readonly log: LogTag | null; // a transparency log that must have what runs, whatever the policy says
+  readonly site: string; // the hub's token for this site, or ""
   mount(): Node; // where frames are put
   readonly fetch: Fetch;
   readonly env: Environment;
@@ -35,6 +40,7 @@ export class Volunteer {
   #settings: Settings = { share: 0.25, slots: 1 };
   #pausedFor = ""; // why, or ""
   #link: Link | null = null;
+  #follower: Follower | null = null;
   #connected = false;
   #halted = false;
   #visit = 0;
@@ -51,6 +57,7 @@ export class Volunteer {
   #slots: Slot[] = [];
   #queue: { readonly lease: Lease; readonly since: number }[] = [];
   #job: View["job"] = null;
+  #policy: Policy | null = null; // that was believed last
   #done = 0;
   #acknowledged = 0;
   #fuel = 0;
@@ -75,6 +82,8 @@ export class Volunteer {
       return this.#changed();
     }
     if (!this.#on) return; // stopped meanwhile
+    await this.#follower?.begin();
+    if (!this.#on) return;
     this.#state = "working";
     this.#resize();
     this.#link?.start();
@@ -94,6 +103,7 @@ export class Volunteer {
     await this.#endAll("stopped");
     if (this.#on) return; // started again meanwhile
     this.#state = "stopped";
+    this.#follower?.end();
     // What is done but not acknowledged gets a moment more.
     this.#callOffFlush = this.options.env.after(flushMillis, () => this.#disconnect());
     this.#settle();
@@ -132,10 +142,13 @@ export class Volunteer {
     const identity = await loadIdentity().catch(() => {
       throw new Error("This browser cannot check Ed25519 signatures. Nothing can run; a newer browser can.");
     });
-    const { hub, keys, fetch, env } = this.options;
+    const { hub, root, fetch, env } = this.options;
     const log = this.options.log === null ? null : await logTrust(this.options.log);
+    const now = (): number => Date.now();
+    const follower = new Follower({ hub, root, log, fetch, now, env, memory: memoryOf(root), changed: () => this.#trustChanged() });
+    this.#follower = follower;
     this.#slotDeps = {
-      library: new Library(hub, keys, fetch, () => Date.now(), log),
+      library: new Library(hub, follower, fetch, now),
       identity,
       trail: {
         identity,
@@ -147,7 +160,7 @@ export class Volunteer {
       changed: (slot) => this.#slotChanged(slot),
       silenced: (silence) => this.#silenced(silence),
     };
-    this.#link = new Link(hub.replace(/^http/, "ws") + "/v1/work", identity, env, {
+    this.#link = new Link(hub.replace(/^http/, "ws") + "/v1/work", identity, this.options.site, env, {
       open: (halted, visit) => this.#opened(halted, visit),
       lost: (why) => this.#lost(why),
       message: (m) => this.#receive(m),
@@ -250,11 +263,35 @@ export class Volunteer {
     });
   }
 
+  // Trust
+
+  /** Why nothing may run at all. */
+  get #barred(): unknown {
+    return this.#follower === null ? null : this.#follower.barred;
+  }
+
+  /** Ends what may run no more, and asks for work or for none. */
+  #trustChanged(): void {
+    const { trust } = this.#believed ?? {};
+    if (trust !== undefined) this.#policy = trust.policy;
+    for (const s of this.#slots) void s.recheck();
+    this.#ask();
+    this.#changed();
+  }
+
+  get #believed(): ReturnType<Follower["at"]> | null {
+    try {
+      return this.#follower?.at() ?? null;
+    } catch {
+      return null;
+    }
+  }
+
   // Link
 
   /** Tells the hub how many leases to keep here: one for each slot and one to go on with. */
   #ask(): void {
-    const working = this.#on && this.#state === "working" && this.#pausedFor === "" && !this.#resting;
+    const working = this.#on && this.#state === "working" && this.#pausedFor === "" && !this.#resting && this.#barred === null;
     this.#link?.want(working ? this.#settings.slots + 1 : 0);
   }
 
@@ -334,7 +371,9 @@ export class Volunteer {
 
   #slotChanged(slot: Slot): void {
     if (slot.verified !== null && slot.phase !== "idle") {
-      this.#job = { release: slot.verified.release, signer: slot.verified.signer.text };
+      const { release, signer } = slot.verified;
+      const researcher = this.#policy?.researchers.find((r) => r.key === signer.text)?.name ?? "";
+      this.#job = { release, signer: signer.text, researcher, policy: this.#policy?.version ?? 0 };
     }
     if (slot.phase === "running" && slot.lease !== null) this.#report(slot, slot.lease);
     this.#changed();
@@ -358,7 +397,7 @@ export class Volunteer {
 
   #changed(): void {
     const [state, sentence] = this.#describe();
-    const check = state === "refused" ? (this.#trouble?.check ?? "") : "";
+    const check = state === "refused" ? (this.#refusal?.check ?? "") : "";
     this.options.changed({
       state,
       sentence,
@@ -371,6 +410,13 @@ export class Volunteer {
       fuel: this.#fuel + this.#slots.reduce((n, s) => n + (s.phase === "running" ? s.fuel : 0), 0),
       note: check !== "" ? `Failed check: ${check}. It stands in the hub’s log, too.` : this.#silence === null ? "" : quiet(this.#silence),
     });
+  }
+
+  /** What was refused: everything, or the last lease. */
+  get #refusal(): Trouble | null {
+    const barred = this.#state === "working" ? this.#barred : null;
+    if (barred instanceof Failure) return troubleOf("refused", barred.check, barred.message);
+    return this.#trouble;
   }
 
   #describe(): [State, string] {
@@ -387,12 +433,12 @@ export class Volunteer {
         return ["stopped", this.#handedOn ? "Stopped. Nothing runs. The hub keeps what was done for the next visitor." : "Stopped. Nothing runs."];
       case "working":
         return describe({
-          trouble: this.#trouble,
+          trouble: this.#refusal,
           pausedFor: this.#pausedFor,
           phases: this.#slots.map((s) => s.phase),
           resumed: this.#slots.some((s) => s.resumed),
-          connected: this.#connected,
-          lostFor: this.#lostFor,
+          connected: this.#connected && (this.#barred === null || this.#barred instanceof Failure),
+          lostFor: this.#barred === null || this.#barred instanceof Failure ? this.#lostFor : "it did not send its policy",
           halted: this.#halted,
           unacknowledged: this.#link?.unacknowledged ?? 0,
           notice: this.#notice,

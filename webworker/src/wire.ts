@@ -50,7 +50,7 @@ export interface Kill {
 
 export type FromHub =
   | Hello
-  | { readonly type: "welcome"; readonly halted: boolean; readonly visit: number }
+  | { readonly type: "welcome"; readonly halted: boolean; readonly visit: number; readonly session: string }
   | Lease
   | { readonly type: "idle" }
   | { readonly type: "kept"; readonly id: string; readonly segments: number }
@@ -63,7 +63,7 @@ export type FromHub =
 export type ReturnReason = "stopped" | "deadline" | "fault" | "refused" | "killed";
 
 export type ToHub =
-  | { readonly type: "join"; readonly worker: string; readonly signature: string; readonly agent: string }
+  | { readonly type: "join"; readonly worker: string; readonly signature: string; readonly agent: string; readonly pass: string }
   | { readonly type: "want"; readonly leases: number }
   | { readonly type: "progress"; readonly id: string; readonly permille: number; readonly text: string; readonly fuel: number }
   | { readonly type: "result"; readonly lease: string; readonly vote: Vote; readonly output: string; readonly links: string; readonly signature: string }
@@ -99,7 +99,7 @@ function read(m: Members): FromHub {
     case "hello":
       return { type, hub: m.hex("hub", 32), nonce: m.hex("nonce", 32), time: m.integer("time", 0, Number.MAX_SAFE_INTEGER) };
     case "welcome":
-      return { type, halted: m.boolean("halted"), visit: m.integer("visit", 0, 1 << 20) };
+      return { type, halted: m.boolean("halted"), visit: m.integer("visit", 0, 1 << 20), session: m.token("session", 0) };
     case "lease":
       return {
         type,
@@ -192,9 +192,9 @@ class Members {
     return v;
   }
 
-  token(name: string): string {
-    const v = this.text(name, 1, maxToken);
-    if (!/^[A-Za-z0-9._-]+$/.test(v)) throw bad(name);
+  token(name: string, lo = 1): string {
+    const v = this.text(name, lo, maxToken);
+    if (!/^[A-Za-z0-9._-]*$/.test(v)) throw bad(name);
     return v;
   }
 

@@ -2,15 +2,24 @@
 
 import assert from "node:assert/strict";
 import test from "node:test";
-import { release, type Signer as S, sha256, Signer } from "../../test/e2e/sign.ts";
+import { policy, release, type Signer as S, sha256, Signer } from "../../test/e2e/sign.ts";
 import { Failure } from "../src/failure.ts";
-import { type Fetch, Library } from "../src/library.ts";
-import { parseKeys } from "../src/minisign.ts";
-import { logTrust } from "../src/tlogproof.ts";
+import type { Fetch } from "../src/fetching.ts";
+import type { Anchor } from "../src/follow.ts";
+import { Library } from "../src/library.ts";
+import type { Policy } from "../src/policy.ts";
+import { type LogTrust, logTrust } from "../src/tlogproof.ts";
 import { text, vectors } from "./vectors.ts";
 
 const signer = new Signer();
 const module = Buffer.from("0123456789abcdef");
+
+/** Trust in a policy that names the signer, without an index. */
+function trusting(...logs: LogTrust[]): Anchor {
+  const { statement } = policy(new Signer(), [signer.text]);
+  const believed = { trust: { policy: JSON.parse(Buffer.from(statement, "base64").toString()) as Policy, index: null }, logs };
+  return { at: () => believed };
+}
 
 /** A hub of files that says how much of each body was read. */
 class Files {
@@ -48,7 +57,7 @@ class Files {
   };
 
   library(now = Date.now()): Library {
-    return new Library("http://hub", parseKeys(signer.text), this.fetch, () => now);
+    return new Library("http://hub", trusting(), this.fetch, () => now);
   }
 }
 
@@ -133,7 +142,7 @@ test("what was good and has expired since is refused", async () => {
   const files = new Files();
   const digest = files.publish(release(module, {}, {}, 60));
   let now = Date.now();
-  const library = new Library("http://hub", parseKeys(signer.text), files.fetch, () => now);
+  const library = new Library("http://hub", trusting(), files.fetch, () => now);
   await library.open(digest);
   now += 61_000;
   assert.equal(await checkOf(library.open(digest)), "expiry");
@@ -156,7 +165,7 @@ test("with a log, nothing is taken that the log does not have", async () => {
   const log = await logTrust({ log: text(good!, "log"), witnesses: [], quorum: 0 });
   const files = new Files();
   const digest = files.publish(release(module));
-  const library = new Library("http://hub", parseKeys(signer.text), files.fetch, () => Date.now(), log);
+  const library = new Library("http://hub", trusting(log), files.fetch, () => Date.now());
   await assert.rejects(library.open(digest), (e: Error) => !(e instanceof Failure) && /404/.test(e.message));
   files.bodies.set(`/s/${digest}.tlog-proof`, Buffer.from(text(good!, "proof"), "base64"));
   assert.equal(await checkOf(library.open(digest)), "log_inclusion");

@@ -46,7 +46,7 @@ class World implements Environment {
 
   constructor() {
     const identity = { worker: "33".repeat(32), sign: () => Promise.resolve(new Uint8Array(64)) };
-    this.link = new Link("ws://hub/v1/work", identity, this, {
+    this.link = new Link("ws://hub/v1/work", identity, "si.te.token", this, {
       open: (halted) => this.events.push(`open ${halted}`),
       lost: (why) => this.events.push(`lost ${why}`),
       message: (m) => this.heard.push(m),
@@ -88,7 +88,7 @@ class World implements Environment {
 
   async joined(halted = false): Promise<FakeSocket> {
     await this.socket.says(hello);
-    await this.socket.says({ type: "welcome", halted, visit: 60 });
+    await this.socket.says({ type: "welcome", halted, visit: 60, session: "" });
     return this.socket;
   }
 }
@@ -102,13 +102,30 @@ test("it joins with its key and asks once it is welcome", async () => {
   assert.equal(w.socket.sent.length, 0);
   await w.socket.says(hello);
   assert.deepEqual(w.socket.sent.map((m) => m.type), ["join"]);
-  await w.socket.says({ type: "welcome", halted: true, visit: 0 });
+  await w.socket.says({ type: "welcome", halted: true, visit: 0, session: "" });
   assert.deepEqual(w.socket.sent.slice(1), [{ type: "want", leases: 3 }]);
   assert.deepEqual(w.events, ["open true"]);
   w.link.want(3);
   assert.equal(w.socket.sent.length, 2, "the same wish is not sent twice");
   w.link.want(100);
   assert.deepEqual(w.socket.sent.at(-1), { type: "want", leases: 64 });
+});
+
+test("it comes in with the site's token, and comes back with the session's", async () => {
+  const w = new World();
+  const passes: unknown[] = [];
+  for (const answer of [
+    { type: "welcome", halted: false, visit: 0, session: "se.ssi.on" },
+    { type: "error", code: "unauthorized", message: "session token: spent" },
+    { type: "welcome", halted: false, visit: 0, session: "" },
+  ]) {
+    w.link.start();
+    await w.socket.says(hello);
+    passes.push((w.socket.sent[0] as { pass?: unknown }).pass);
+    await w.socket.says(answer);
+    w.socket.drop();
+  }
+  assert.deepEqual(passes, ["si.te.token", "se.ssi.on", "si.te.token"]);
 });
 
 test("a result is kept and sent again until it is acknowledged", async () => {
@@ -168,7 +185,7 @@ test("it comes back later and later, by chance, and soon again after a good conn
 });
 
 test("what is no message ends the connection, and what it brought is dropped", async () => {
-  for (const bad of ["{}", '{"type":"lease"}', JSON.stringify(hello), '{"type":"welcome","halted":false,"visit":0}', '{"type":"idle","x":1}']) {
+  for (const bad of ["{}", '{"type":"lease"}', JSON.stringify(hello), '{"type":"welcome","halted":false,"visit":0,"session":""}', '{"type":"idle","x":1}']) {
     const w = new World();
     w.link.start();
     const s = await w.joined();

@@ -3,18 +3,12 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { Failure } from "../src/failure.ts";
-import { checkInput, type InputRule, tasksOf } from "../src/merkle.ts";
-import { text, vectors } from "./vectors.ts";
+import { checkInput, tasksOf } from "../src/merkle.ts";
+import { shared } from "./vectors.ts";
 
 const bytes = (base64: string) => Uint8Array.from(Buffer.from(base64, "base64"));
 
-for (const v of vectors("input")) {
-  test(`input vector: ${text(v, "name")}`, async () => {
-    const checked = checkInput(v["rule"] as InputRule, v["task"] as number, bytes(text(v, "input")), bytes(text(v, "proof")));
-    if (v["good"] === true) await checked;
-    else await assert.rejects(checked, (e) => e instanceof Failure && e.check === "input");
-  });
-}
+shared("input");
 
 test("tasks of large orders are counted exactly", () => {
   assert.equal(tasksOf({ range: { from: 0, to: Number.MAX_SAFE_INTEGER, step: 8192 } }), 2 ** 40);

@@ -7,7 +7,7 @@ import { Failure } from "../src/failure.ts";
 import { parsePublicKey } from "../src/minisign.ts";
 import { openOrder } from "../src/order.ts";
 import { checkModule, openRelease, type Release } from "../src/statement.ts";
-import { text, type Vector, vectors } from "./vectors.ts";
+import { shared, text, type Vector, vectors } from "./vectors.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
@@ -39,12 +39,7 @@ async function classOf(c: Case): Promise<string> {
   }
 }
 
-for (const v of vectors("statement")) {
-  test(`statement vector: ${text(v, "name")}`, async () => {
-    assert.match(text(v, "kind"), /^(release|order)$/);
-    assert.equal(await classOf(read(v)), text(v, "class"));
-  });
-}
+shared("statement");
 
 function good(): Case {
   const v = vectors("statement").find((v) => v["name"] === "good");

@@ -2,11 +2,13 @@
 // how many there are, so that a test of none fails.
 
 import assert from "node:assert/strict";
+import test from "node:test";
 import { readdirSync, readFileSync } from "node:fs";
+import { check, type Vector } from "./checks.ts";
+
+export type { Vector };
 
 const root = "../testdata/vectors"; // npm starts the tests in webworker
-
-export type Vector = Record<string, unknown>;
 
 export function vectors(folder: string): Vector[] {
   const path = `${root}/${folder}`;
@@ -21,4 +23,13 @@ export function text(v: Vector, name: string): string {
   const s = v[name];
   assert.equal(typeof s, "string", `vector "${String(v["name"])}": member ${name}`);
   return s as string;
+}
+
+/** A test for each vector of a folder, but those of the hub's side. */
+export function shared(folder: string): void {
+  for (const v of vectors(folder)) {
+    test(`${folder} vector: ${text(v, "name")}`, async () => {
+      assert.equal((await check(folder, v)) ?? "", "");
+    });
+  }
 }

@@ -1,0 +1,450 @@
+package hub
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/countersign/countersign/internal/canon"
+	"github.com/countersign/countersign/internal/store"
+	"github.com/countersign/countersign/internal/wire"
+	"github.com/countersign/countersign/release"
+)
+
+// process is the real program, to be killed.
+type process struct {
+	t      *testing.T
+	args   []string
+	cmd    *exec.Cmd
+	stderr bytes.Buffer
+	ended  chan error
+}
+
+// launch starts the program by a command line that ends in its own.
+func (p *process) launch(args []string) (listening <-chan bool) {
+	p.t.Helper()
+	p.stderr.Reset()
+	p.cmd = exec.Command(args[0], args[1:]...)
+	p.cmd.Stderr = &p.stderr
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // what traces it is killed with it
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	up, ended := make(chan bool, 1), make(chan error, 1)
+	p.ended = ended
+	cmd := p.cmd
+	go func() {
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			if strings.HasPrefix(lines.Text(), "listening") {
+				up <- true
+				break
+			}
+		}
+		io.Copy(io.Discard, out)
+		ended <- cmd.Wait()
+		close(up)
+	}()
+	return up
+}
+
+func (p *process) start() {
+	p.t.Helper()
+	p.startBy(p.args)
+}
+
+func (p *process) startBy(args []string) {
+	p.t.Helper()
+	if up := p.launch(args); !<-up {
+		p.t.Fatalf("the hub does not start: %v\n%s", <-p.ended, p.stderr.String())
+	}
+}
+
+// kill ends the program, which is ours, in the middle of what it does.
+func (p *process) kill() {
+	syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
+	<-p.ended
+}
+
+// stubborn is a worker that keeps every result until it is acknowledged, over
+// any number of connections.
+type stubborn struct {
+	h       *testHub
+	n       int
+	pending map[wire.LeaseID]*wire.Result
+	acked   map[taskOf]bool
+	refused int
+	resent  int
+}
+
+func (s *stubborn) work(ctx context.Context) {
+	for ctx.Err() == nil {
+		s.session(ctx)
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// session works until the connection breaks.
+func (s *stubborn) session(ctx context.Context) {
+	conn, _, err := websocket.Dial(ctx, s.h.url+wire.WorkPath, &websocket.DialOptions{Subprotocols: []string{wire.Subprotocol}})
+	if err != nil {
+		return
+	}
+	defer conn.CloseNow()
+	conn.SetReadLimit(wire.MaxToWorker)
+	w := &worker{t: s.h.t, key: workerKey(s.n), conn: conn}
+	send := func(m wire.FromWorker) bool {
+		data, err := wire.Encode(m)
+		if err != nil {
+			s.h.t.Error(err)
+			return false
+		}
+		return conn.Write(ctx, websocket.MessageText, data) == nil
+	}
+	for {
+		_, data, err := conn.Read(ctx)
+		if err != nil {
+			return
+		}
+		m, err := wire.DecodeFromHub(data)
+		if err != nil {
+			s.h.t.Error(err)
+			return
+		}
+		switch m := m.(type) {
+		case *wire.Hello:
+			if !send(wire.SignJoin(m, w.key, "stubborn/1")) {
+				return
+			}
+		case *wire.Welcome:
+			for _, r := range s.pending {
+				if s.resent++; !send(r) {
+					return
+				}
+			}
+			if !send(&wire.Want{Leases: 16}) {
+				return
+			}
+		case *wire.Lease:
+			r := w.result(m, honest(m))
+			s.pending[m.ID] = r
+			if !send(r) {
+				return
+			}
+		case *wire.Ack:
+			if r := s.pending[m.ID]; r != nil {
+				s.acked[taskOf{r.Vote.Order, r.Vote.Task}] = true
+			}
+			delete(s.pending, m.ID)
+		case *wire.Refused:
+			s.refused++
+			s.h.t.Errorf("worker %d: a result is refused: %s %s", s.n, m.Code, m.Message)
+			delete(s.pending, m.ID)
+		case *wire.Error:
+			return
+		}
+	}
+}
+
+var (
+	kills = flag.Int("kills", 20, "how often TestKillNine kills the hub")
+	seed  = flag.Uint64("seed", 0, "of its choices; 0: at random")
+)
+
+// crash is a hub that is killed again and again while it works.
+type crash struct {
+	t      *testing.T
+	h      *testHub
+	hub    *process
+	disk   *limitedDisk
+	random *rand.Rand
+	orders map[canon.Digest]*release.Order
+	last   canon.Digest
+	tried  map[string]int
+}
+
+// TestKillNine kills the real hub at random moments under load, starting up
+// included, while its disk is full, slow or fails. Every order completes, and
+// nothing that was acknowledged is lost or counts twice.
+func TestKillNine(t *testing.T) {
+	t.Parallel()
+	if *seed == 0 {
+		*seed = rand.Uint64()
+	}
+	t.Logf("to do it again: -kills %d -seed %d", *kills, *seed)
+	c := newCrash(t)
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	var all sync.WaitGroup
+	crew := make([]*stubborn, 40)
+	for n := range crew {
+		crew[n] = &stubborn{h: c.h, n: n, pending: map[wire.LeaseID]*wire.Result{}, acked: map[taskOf]bool{}}
+		all.Go(func() { crew[n].work(ctx) })
+	}
+	faults := c.faults()
+	for range *kills {
+		c.order()
+		f := faults[c.random.IntN(len(faults))]
+		c.tried[f.name]++
+		f.run()
+	}
+	c.hub.start()
+	for d := range c.orders {
+		eventuallyWithin(t, 2*time.Minute, "every order is done", func() bool { return c.h.order(d).State == "done" })
+	}
+	c.results()
+	stop()
+	all.Wait()
+	c.hub.kill() // once more: what is on disk must be enough
+	t.Logf("faults: %v; %d orders", c.tried, len(c.orders))
+	verifyAcked(t, filepath.Join(c.disk.path, "data"), c.orders, crew)
+}
+
+const crashTasks = 600 // of an order
+
+func newCrash(t *testing.T) *crash {
+	disk := newDisk(t, "192m")
+	dir := t.TempDir()
+	bin := filepath.Join(dir, "hub")
+	if out, err := exec.Command("go", "build", "-o", bin, "../../cmd/hub").CombinedOutput(); err != nil {
+		t.Fatalf("building cmd/hub: %v\n%s", err, out)
+	}
+	policyFile := filepath.Join(dir, "policy.json")
+	if err := writePolicy(t, policyFile); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	l.Close()
+	hub := &process{t: t, args: []string{bin, "serve", "--data", filepath.Join(disk.path, "data"), "--policy", policyFile, "--root", rootOf(t).Keys[0].String(), "--listen", address,
+		"--unsafe-one-network", "--log-level", "error", "--reserve-bytes", "16777216"}}
+	hub.start()
+	t.Cleanup(func() {
+		if hub.cmd.ProcessState == nil {
+			hub.kill()
+		}
+	})
+	c := &crash{t: t, h: &testHub{t: t, clock: &clock{}, url: "http://" + address}, hub: hub, disk: disk,
+		random: rand.New(rand.NewPCG(*seed, 0)), orders: map[canon.Digest]*release.Order{}, tried: map[string]int{}}
+	return c
+}
+
+// order sees to it that there is work: the order before is done, or another
+// comes. The hub runs afterwards.
+func (c *crash) order() {
+	c.t.Helper()
+	if c.hub.cmd.ProcessState != nil {
+		c.hub.start()
+	}
+	if c.last == (canon.Digest{}) || c.h.order(c.last).State == "done" {
+		c.submit()
+	}
+}
+
+func (c *crash) submit() {
+	c.t.Helper()
+	o := c.h.rangeOrder(crashTasks + int64(len(c.orders))) // each another
+	c.last = c.h.submit(o, "")
+	c.orders[c.last] = o
+}
+
+func (c *crash) wait(least, most time.Duration) {
+	time.Sleep(least + time.Duration(c.random.Int64N(int64(most-least))))
+}
+
+type fault struct {
+	name string
+	run  func()
+}
+
+// faults are what is done to a hub that works. Afterwards it is dead.
+func (c *crash) faults() []fault {
+	all := []fault{{"kill", c.kill}, {"kill", c.kill}, {"kill", c.kill}, {"kill at the start", c.killStarting}, {"full disk", c.full}, {"full disk at the start", c.fullStarting}}
+	if !canInject() {
+		c.t.Log("NOT TRIED: a slow and a failing disk, because strace is not there or may not trace: apt-get install strace")
+		return all
+	}
+	return append(all, fault{"slow disk", c.slow}, fault{"failing disk", c.failing})
+}
+
+func (c *crash) kill() {
+	c.wait(0, 300*time.Millisecond)
+	c.hub.kill()
+}
+
+func (c *crash) killStarting() {
+	c.hub.kill()
+	c.hub.launch(c.hub.args)
+	c.wait(0, 150*time.Millisecond)
+	c.hub.kill()
+}
+
+// full fills the disk. The hub says so, lends nothing and shows its results;
+// half of the time it is killed so, and half of the time it goes on.
+func (c *crash) full() {
+	c.wait(0, 100*time.Millisecond)
+	c.disk.fill()
+	eventually(c.t, "the hub says that its disk has no room", func() bool { return c.status().Disk.State != diskOK })
+	for d := range c.orders {
+		c.h.resultLines(d, "")
+	}
+	c.wait(0, 300*time.Millisecond)
+	if c.random.IntN(2) == 0 {
+		c.hub.kill()
+		c.disk.empty()
+		return
+	}
+	c.disk.empty()
+	eventually(c.t, "the hub has room again", func() bool { return c.status().Disk.State == diskOK })
+	c.kill()
+}
+
+// fullStarting starts on a full disk.
+func (c *crash) fullStarting() {
+	c.wait(0, 100*time.Millisecond)
+	c.hub.kill()
+	c.disk.fill()
+	c.hub.start()
+	if s := c.status(); s.Disk.State == diskOK {
+		c.t.Errorf("the hub sees no full disk: %+v", s.Disk)
+	}
+	c.h.resultLines(c.last, "")
+	c.wait(0, 200*time.Millisecond)
+	if c.random.IntN(2) == 0 {
+		c.disk.empty()
+		c.wait(0, 200*time.Millisecond)
+	}
+	c.hub.kill()
+	c.disk.empty()
+}
+
+// slow makes each sync take 30 ms more.
+func (c *crash) slow() {
+	c.hub.kill()
+	c.hub.startBy(injected(c.hub.args, "fdatasync,fsync:delay_enter=30000"))
+	c.wait(0, 700*time.Millisecond)
+	c.hub.kill()
+}
+
+// failing lets syncs fail from some moment on. The hub ends by itself, because
+// nobody knows what is on the disk.
+func (c *crash) failing() {
+	c.submit() // so that there is enough to write
+	c.hub.kill()
+	up := c.hub.launch(injected(c.hub.args, fmt.Sprintf("fdatasync:error=EIO:when=%d+", 1+c.random.IntN(8))))
+	<-up // or it has failed already
+	select {
+	case err := <-c.hub.ended:
+		if err == nil || !strings.Contains(c.hub.stderr.String(), "input/output error") {
+			c.t.Errorf("a hub on a failing disk ends with %v:\n%s", err, c.hub.stderr.String())
+		}
+	case <-time.After(time.Minute):
+		c.t.Error("a hub on a failing disk goes on")
+		c.hub.kill()
+	}
+}
+
+func (c *crash) status() (s wire.StatusInfo) {
+	c.t.Helper()
+	c.h.get("/v1/status", &s)
+	return s
+}
+
+// results are what the workers said.
+func (c *crash) results() {
+	c.t.Helper()
+	for d, o := range c.orders {
+		lines := c.h.resultLines(d, "")
+		for _, r := range lines {
+			if want := honest(&wire.Lease{Input: o.Input.Range.RangeInput(r.Task)}); string(r.Output) != want || r.Agree < 2 {
+				c.t.Errorf("task %d: %q with %d votes, want %q", r.Task, r.Output, r.Agree, want)
+			}
+		}
+		if uint64(len(lines)) != o.Tasks() {
+			c.t.Errorf("order %s: %d results, want %d", d.Short(), len(lines), o.Tasks())
+		}
+	}
+}
+
+// taskOf names a task.
+type taskOf struct {
+	order canon.Digest
+	task  uint64
+}
+
+// verifyAcked looks at the disk: it is sound, has every vote that a worker was
+// told of, and each stands once behind its verdict.
+func verifyAcked(t *testing.T, data string, orders map[canon.Digest]*release.Order, crew []*stubborn) {
+	t.Helper()
+	tasks := 0
+	for _, o := range orders {
+		tasks += int(o.Tasks())
+	}
+	report, err := Check(data, true)
+	if err != nil || len(report.Problems) != 0 || report.Verdicts != tasks {
+		t.Errorf("check: %+v, %v", report, err)
+	}
+	s, err := store.Open(data, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	kept, behind := map[wire.Key]map[taskOf]bool{}, map[taskOf]int{}
+	if err := s.Votes(func(v store.Vote) error {
+		if kept[v.Worker] == nil {
+			kept[v.Worker] = map[taskOf]bool{}
+		}
+		at := taskOf{v.Order, v.Task}
+		if kept[v.Worker][at] {
+			t.Errorf("worker %s has two votes on task %d", v.Worker, v.Task)
+		}
+		kept[v.Worker][at] = true
+		behind[at]++
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Verdicts(func(v store.Verdict) error {
+		if n := behind[taskOf{v.Order, v.Task}]; v.Agree > n {
+			t.Errorf("the verdict on task %d counts %d votes, and there are %d", v.Task, v.Agree, n)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	acked, missing, resent := 0, 0, 0
+	for _, w := range crew {
+		id := workerID(w.n)
+		resent += w.resent
+		for at := range w.acked {
+			if acked++; !kept[id][at] {
+				missing++
+				t.Errorf("worker %d: the vote on task %d was acknowledged and is not on disk", w.n, at.task)
+			}
+		}
+	}
+	t.Logf("%d tasks, %d votes acknowledged, %d on disk, %d sent again after a kill, %d missing", tasks, acked, report.Votes, resent, missing)
+	if acked < 2*tasks*9/10 {
+		t.Errorf("only %d votes were acknowledged", acked)
+	}
+}
