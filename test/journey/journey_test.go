@@ -28,7 +28,7 @@ func TestScripts(t *testing.T) {
 	}
 	testscript.Run(t, testscript.Params{
 		Dir:  "testdata/script",
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"port": port, "wait-for": waitFor, "liar": liar},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"port": port, "wait-for": waitFor, "liar": liar, "quick-keys": quickKeys},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", bin+string(os.PathListSeparator)+env.Getenv("PATH"))
 			env.Setenv("ROOT", root)
