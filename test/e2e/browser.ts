@@ -62,7 +62,7 @@ export class Visitor {
   }
 
   get status(): Locator {
-    return this.page.getByRole("status");
+    return this.page.locator("p.status"); // of the panel; the hub's page may have another
   }
 
   /** Waits for the panel to be in a state. */

@@ -18,6 +18,7 @@ import type { LogTrust } from "./tlogproof.ts";
 
 const every = 5 * 60_000; // milliseconds between two looks, at most
 const firstRetry = 2_000;
+const longest = 24 * 3600_000; // timers of months are none in browsers
 const maxChain = 64;
 const maxBundle = 32 * maxSignature;
 
@@ -55,7 +56,8 @@ export class Follower implements Anchor {
   #problem: unknown = null; // of the last look
   #retry = firstRetry;
   #on = false;
-  #callOff: (() => void)[] = [];
+  #callOffLook: () => void = () => {};
+  #callOffExpiry: () => void = () => {}; // a timer of its own: a look may hang
 
   constructor(private readonly deps: FollowerDeps) {}
 
@@ -69,7 +71,8 @@ export class Follower implements Anchor {
 
   end(): void {
     this.#on = false;
-    this.#callOffAll();
+    this.#callOffLook();
+    this.#callOffExpiry();
   }
 
   at(): Believed {
@@ -105,15 +108,20 @@ export class Follower implements Anchor {
       this.#retry = Math.min(2 * this.#retry, every);
     }
     if (!this.#on) return;
-    this.#callOffAll();
-    this.#callOff.push(this.deps.env.after(wait, () => void this.#turn()));
-    const left = this.#left();
-    if (left < wait) this.#callOff.push(this.deps.env.after(left, () => this.deps.changed()));
+    this.#callOffLook = this.deps.env.after(wait, () => void this.#turn());
     this.deps.changed();
   }
 
-  #callOffAll(): void {
-    for (const f of this.#callOff.splice(0)) f();
+  /** Tells when what is believed expires. */
+  #arm(): void {
+    this.#callOffExpiry();
+    this.#callOffExpiry = () => {};
+    const left = this.#left();
+    if (!this.#on || left === 0) return;
+    this.#callOffExpiry = this.deps.env.after(Math.min(left, longest), () => {
+      this.deps.changed();
+      this.#arm();
+    });
   }
 
   /** Milliseconds for which what is believed holds. */
@@ -142,6 +150,7 @@ export class Follower implements Anchor {
     }
     // A policy counts also when the index does not: it may be the one that revokes a key.
     this.#current = { trust: { policy, index }, logs };
+    this.#arm();
     if (JSON.stringify(seen) !== JSON.stringify(this.#seen)) await this.deps.memory.remember(seen);
     this.#seen = seen;
     if (late !== null) throw late;

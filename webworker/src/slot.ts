@@ -114,7 +114,7 @@ export class Slot {
     const running = this.phase === "running";
     const silence = await this.#discard(since);
     if (silence === null || !running) return;
-    performance.measure("countersign-silence", { start: since, duration: silence.millis, detail: { cause: cause instanceof Failure ? cause.check : cause, ...silence } });
+    performance.measure("countersign-silence", { start: since, duration: silence.millis, detail: { cause: cause instanceof Failure ? "refused" : cause, ...silence } });
     this.deps.silenced(silence);
   }
 

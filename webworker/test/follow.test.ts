@@ -123,6 +123,21 @@ test("an index that is not renewed ends everything when it expires, and no earli
   assert.equal(check(f), "ok");
 });
 
+test("a hub that never answers does not keep anything going past the expiry", async () => {
+  const s = new Scene();
+  s.index(index(clock, 11, {}, 60));
+  const f = await begun(s);
+  s.bodies.set("/v1/index", () => new Response(new ReadableStream({ pull: () => new Promise(() => {}) })));
+  const { changes } = s;
+  const timers = [...s.timers].sort((a, b) => a.at - b.at);
+  assert.equal(timers.length, 2, "the next look, and the expiry");
+  timers[0]!.f(); // a look that hangs
+  s.now += 60_000;
+  timers[1]!.f();
+  assert.equal(s.changes, changes + 1);
+  assert.equal(check(f), "expiry");
+});
+
 test("a halt, a revocation and a new policy come with the next look", async () => {
   const s = new Scene();
   const f = await begun(s);
