@@ -57,7 +57,7 @@ flag goes before the environment, and the environment before the file.`,
 	flags.StringVar(&f.tlsCert, "tls-cert", "", "TLS certificate (PEM `file`)")
 	flags.StringVar(&f.tlsKey, "tls-key", "", "its key (PEM `file`)")
 	flags.StringVar(&f.title, "title", "", "title of the page")
-	flags.StringVar(&f.origin, "origin", "", "`URL` where visitors reach the hub, for the embedding example on the page")
+	flags.StringVar(&f.origin, "origin", "", "`URL` where visitors reach the hub: its own pages are of this origin (default: of any name that leads here)")
 	flags.StringSliceVar(&f.allowOrigins, "allow-origin", nil, "other `origins` whose pages may volunteer here, like https://example.org; where the policy names origins, only those in both")
 	flags.BoolVar(&f.siteTokens, "site-tokens", false, "let pages of other origins in only with their site's token (hub token mint --role site)")
 	flags.BoolVar(&f.privateResults, "private-results", false, "show results and input files only with an auditor's token")

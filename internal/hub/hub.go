@@ -42,7 +42,7 @@ type Options struct {
 	Policies []policy.Signed
 
 	Title  string // of the page
-	Origin string // where visitors reach the hub, for the embedding example
+	Origin string // where visitors reach the hub: the origin of its own pages, if not ""
 
 	Log *slog.Logger     // nil: none
 	Now func() time.Time // nil: time.Now

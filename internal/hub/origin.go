@@ -2,6 +2,7 @@ package hub
 
 import (
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -14,7 +15,7 @@ import (
 func (h *Hub) pageOrigin(r *http.Request) (string, error) {
 	all := r.Header.Values("Origin")
 	switch {
-	case len(all) == 0 || len(all) == 1 && ownOrigin(r, all[0]):
+	case len(all) == 0 || len(all) == 1 && h.ownOrigin(r, all[0]):
 		return "", nil
 	case len(all) > 1 || !h.allowed(all[0]):
 		return "", refusal(wire.CodeOrigin, "pages of %s may not volunteer here", printable(strings.Join(all, ", "), 200))
@@ -23,10 +24,16 @@ func (h *Hub) pageOrigin(r *http.Request) (string, error) {
 }
 
 // ownOrigin reports whether an origin is that of the hub's own page, by the
-// host that the request names. Behind a proxy the scheme may differ.
-func ownOrigin(r *http.Request, origin string) bool {
+// host that the request names. Anybody's name can lead to the hub's address, so
+// where the hub knows its own, other names are other sites; an address is
+// nobody's name.
+func (h *Hub) ownOrigin(r *http.Request, origin string) bool {
 	u, err := url.Parse(origin)
-	return err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host)
+	if err != nil || u.Host == "" || !strings.EqualFold(u.Host, r.Host) {
+		return false
+	}
+	_, err = netip.ParseAddr(u.Hostname())
+	return h.opt.Origin == "" || strings.EqualFold(origin, h.opt.Origin) || err == nil || u.Hostname() == "localhost"
 }
 
 // allowed reports whether pages of an origin that is not the hub's may

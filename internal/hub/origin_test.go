@@ -2,6 +2,7 @@ package hub
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -174,5 +175,34 @@ func TestSiteTokensWithinPolicy(t *testing.T) {
 	h.unwelcome(1, signedA, "", wire.CodeUnauthorized)
 	if got := h.upgrades(foreign); got != 403 {
 		t.Errorf("an origin that the policy does not name: %d", got)
+	}
+}
+
+// TestOwnOrigin: a name that somebody else lets lead to the hub is not its own,
+// where it knows its own.
+func TestOwnOrigin(t *testing.T) {
+	for _, c := range []struct {
+		own, origin, host string
+		want              bool
+	}{
+		{"", "https://hub.example", "hub.example", true},
+		{"", "https://rebound.example", "rebound.example", true},
+		{"", "https://hub.example", "other.example", false},
+		{"https://hub.example", "https://hub.example", "hub.example", true},
+		{"https://hub.example", "https://hub.example", "HUB.example", true},
+		{"https://hub.example", "http://hub.example", "hub.example", false},
+		{"https://hub.example", "http://rebound.example", "rebound.example", false},
+		{"https://hub.example", "http://127.0.0.1:8080", "127.0.0.1:8080", true},
+		{"https://hub.example", "http://[::1]:8080", "[::1]:8080", true},
+		{"https://hub.example", "http://localhost:8080", "localhost:8080", true},
+		{"https://hub.example", "null", "hub.example", false},
+		{"https://hub.example", "https://hub.example", "rebound.example", false},
+	} {
+		h := &Hub{opt: Options{Origin: c.own}}
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Host = c.host
+		if got := h.ownOrigin(r, c.origin); got != c.want {
+			t.Errorf("--origin %q, origin %q, host %q: %v", c.own, c.origin, c.host, got)
+		}
 	}
 }

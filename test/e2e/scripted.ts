@@ -7,7 +7,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import { createHash } from "node:crypto";
 import { root } from "./paths.ts";
-import { auditPath, order, policy, sha256, Signer } from "./sign.ts";
+import { auditPath, index, order, policy, sha256, Signer } from "./sign.ts";
 import { Peer } from "./websocket.ts";
 
 type Message = Record<string, unknown> & { readonly type: string };
@@ -23,6 +23,7 @@ const tasks = 64;
 export class ScriptedHub {
   readonly files = new Map<string, Buffer>();
   readonly root = new Signer();
+  readonly clock = new Signer();
   readonly tasks: Task[] = [];
   readonly results: Message[] = [];
   readonly returns: Message[] = [];
@@ -37,6 +38,7 @@ export class ScriptedHub {
   checkpoint = ""; // that leases name
   readonly offers: Message[] = [];
   private readonly orders = new Map<string, string>();
+  private clocked: ReturnType<typeof policy> | null = null;
   private wanted = 0;
   private next = 0;
   private server: Server | null = null;
@@ -48,6 +50,13 @@ export class ScriptedHub {
   ) {
     if (signer.text === "") return; // of whom a policy would not be one
     this.files.set("/v1/policy", Buffer.from(JSON.stringify({ policies: [policy(this.root, [signer.text])] })));
+  }
+
+  /** Gives the policy a clock key, and an index that holds for so many seconds. */
+  index(sequence: number, seconds: number, change: Record<string, unknown> = {}): void {
+    this.clocked ??= policy(this.root, [this.signer.text], { clock_key: this.clock.text });
+    this.files.set("/v1/policy", Buffer.from(JSON.stringify({ policies: [this.clocked] })));
+    this.files.set("/v1/index", Buffer.from(JSON.stringify(index(this.clock, sequence, change, seconds))));
   }
 
   async start(): Promise<string> {
@@ -70,6 +79,11 @@ export class ScriptedHub {
     this.files.set(`/s/${digest}.minisig`, signer.sign(statement));
     this.files.set(`/m/${sha256(module)}`, module);
     return digest;
+  }
+
+  /** How many leases the volunteer wants. */
+  get wants(): number {
+    return this.wanted;
   }
 
   lend(...tasks: Task[]): void {

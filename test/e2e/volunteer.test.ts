@@ -128,6 +128,51 @@ for (const [scope, target] of [
   });
 }
 
+/** Starts a visitor on an endless loop, under an index that holds for eight seconds. */
+async function loopingUnderAnIndex(): Promise<[Visitor, ScriptedHub, string]> {
+  const [v, hub] = await open();
+  hub.index(10, 8);
+  const digest = hub.publish(release(loop), signer, loop);
+  await v.start.click();
+  hub.lend({ release: digest, input: numbers });
+  await v.state("running");
+  return [v, hub, digest];
+}
+
+async function refused(v: Visitor, hub: ScriptedHub, check: string): Promise<void> {
+  await v.until("the lease to come back", () => hub.returns.length === 1, 20_000);
+  assert.deepEqual([hub.returns[0]!["reason"], hub.returns[0]!["check"]], ["refused", check]);
+  await v.state("refused");
+  assert.equal(await v.page.locator("div[data-state]").getAttribute("data-check"), check);
+  console.log(`${check}: ${(await v.silences())[0]!.millis.toFixed(1)} ms from the decision to silence`);
+  assert.equal(v.page.frames().length, 1, "the frame is gone");
+}
+
+test("a revoked release ends where it runs, without a word of the hub's socket", async () => {
+  const [v, hub, digest] = await loopingUnderAnIndex();
+  hub.index(11, 3600, { revoked: [digest] });
+  await refused(v, hub, "revoked");
+  // Other work goes on.
+  const other = hub.publish(release(factor), signer, factor);
+  hub.lend({ release: other, input: numbers });
+  await v.until("another result", () => hub.results.length === 1, 20_000);
+});
+
+test("a visitor who gets no newer index stops when the last one expires", async () => {
+  const [v, hub] = await loopingUnderAnIndex();
+  await refused(v, hub, "expiry");
+  assert.equal(hub.wants, 0, "nothing is asked for");
+  hub.index(12, 3600);
+  hub.lend({ release: hub.publish(release(factor), signer, factor), input: numbers });
+  await v.until("a result under a newer index", () => hub.results.length === 1, 30_000);
+});
+
+test("an index that halts ends everything", async () => {
+  const [v, hub] = await loopingUnderAnIndex();
+  hub.index(11, 3600, { halt: "wrong results" });
+  await refused(v, hub, "halted");
+});
+
 test("a kill of something else ends nothing", async () => {
   const [v, hub] = await looping(loop);
   hub.broadcast({ type: "kill", scope: "order", target: "ab".repeat(32), reason: "" });

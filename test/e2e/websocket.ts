@@ -27,10 +27,7 @@ export class Peer {
   }
 
   send(message: unknown): void {
-    const payload = Buffer.from(JSON.stringify(message));
-    const n = payload.length;
-    const head = n < 126 ? Buffer.of(0x81, n) : n < 65536 ? Buffer.of(0x81, 126, n >> 8, n & 255) : longHead(n);
-    this.socket.write(Buffer.concat([head, payload]));
+    this.socket.write(textFrame(Buffer.from(JSON.stringify(message))));
   }
 
   close(): void {
@@ -72,6 +69,13 @@ export class Peer {
     this.buffer = b.subarray(at + 4 + length);
     return [b[0]!, payload];
   }
+}
+
+/** A text message in one frame, as servers send it. */
+export function textFrame(payload: Buffer): Buffer {
+  const n = payload.length;
+  const head = n < 126 ? Buffer.of(0x81, n) : n < 65536 ? Buffer.of(0x81, 126, n >> 8, n & 255) : longHead(n);
+  return Buffer.concat([head, payload]);
 }
 
 function longHead(n: number): Buffer {
