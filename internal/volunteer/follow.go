@@ -160,11 +160,23 @@ func (f *follower) keep(seen policy.Seen) error {
 	if seen == f.kept {
 		return nil
 	}
-	err := saveSeen(f.opt.State, seen)
+	// Another volunteer with the same file may have seen more.
+	other, err := loadSeen(f.opt.State)
+	if err == nil {
+		err = saveSeen(f.opt.State, later(seen, other))
+	}
 	if err == nil {
 		f.kept = seen
 	}
 	return err
+}
+
+// later is what whoever has seen both has seen.
+func later(a, b policy.Seen) policy.Seen {
+	if b.Policy > a.Policy || b.Policy == a.Policy && b.ClockKey == a.ClockKey && b.Index > a.Index {
+		return b
+	}
+	return a
 }
 
 func sameLog(a, b *policy.Policy) bool {

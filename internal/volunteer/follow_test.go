@@ -332,6 +332,26 @@ func TestPolicyNamesTheLog(t *testing.T) {
 	}
 }
 
+// TestSharedState: a volunteer that saw less takes nothing from the file that
+// another one writes, too.
+func TestSharedState(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "seen.json")
+	seen := func(version int64, index uint64) policy.Seen {
+		return policy.Seen{Policy: version, PolicySHA256: canon.Sum([]byte{byte(version)}), ClockKey: "RW", Index: index}
+	}
+	for i, c := range []struct{ write, want policy.Seen }{
+		{seen(2, 10), seen(2, 10)}, {seen(2, 9), seen(2, 10)}, {seen(1, 30), seen(2, 10)}, {seen(2, 11), seen(2, 11)}, {seen(3, 5), seen(3, 5)},
+	} {
+		f := &follower{opt: Follow{State: path}} // each has its own memory
+		if err := f.keep(c.write); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := loadSeen(path); err != nil || got != c.want {
+			t.Errorf("step %d: the file has %+v (%v), want %+v", i, got, err, c.want)
+		}
+	}
+}
+
 func TestSeenState(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "seen.json")
