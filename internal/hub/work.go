@@ -36,6 +36,8 @@ func (h *Hub) perform(actions []job.Action) {
 			if a.State == job.Done || a.State == job.Stopped || a.State == job.Ended {
 				h.forgetCheckpoints(a.Order)
 			}
+		case job.Gather:
+			h.gather(a.Order)
 		case job.Reclaimed:
 			h.metrics.ended.WithLabelValues(string(a.Why)).Inc()
 			h.log.Info("lease reclaimed", "why", a.Why, "lease", a.Lease.ID, "order", a.Lease.Order, "task", a.Lease.Task, "worker", a.Lease.Worker)
