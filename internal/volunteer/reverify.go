@@ -225,7 +225,7 @@ func (v *verifier) again(ctx context.Context, line wire.ResultLine) error {
 	if err != nil {
 		return err
 	}
-	o, err := v.opt.Engine.Run(ctx, sandbox.Task{SHA256: v.rel.ModuleSHA256, Module: v.module, Input: input,
+	o, err := v.opt.Engine.Run(ctx, sandbox.Task{SHA256: v.rel.ModuleSHA256, Module: v.module, Input: input, Args: v.order.Parameters,
 		Seed: sandbox.Seed(v.opt.Order, line.Task), Limits: limitsOf(v.rel)})
 	if err != nil {
 		return fmt.Errorf("task %d: %w", line.Task, err)

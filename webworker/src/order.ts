@@ -1,7 +1,7 @@
 // Orders, as a worker opens them: docs/spec/statement.md, section "order/v1".
 
 import type { Bytes } from "./bytes.ts";
-import { decode, digest, integer, members, millis, text, time } from "./canon.ts";
+import { decode, digest, integer, list, members, millis, text, time } from "./canon.ts";
 import { Failure } from "./failure.ts";
 import { type InputRule, type LinesRule, type OutputsRule, type RangeRule, tasksOf } from "./merkle.ts";
 import { type PublicKey, verify } from "./minisign.ts";
@@ -17,6 +17,7 @@ export type Order = {
   readonly release_sha256: string;
   readonly after?: { readonly order: string; readonly permille: number };
   readonly input: { readonly lines?: LinesRule; readonly range?: RangeRule; readonly outputs?: OutputsRule };
+  readonly parameters?: readonly string[];
   readonly redundancy: Redundancy;
   readonly complete_permille: number;
   readonly priority: number;
@@ -43,8 +44,10 @@ export async function openOrder(statement: Bytes, signature: Bytes, trusted: rea
 }
 
 function rebuild(value: unknown): Order {
-  const after = typeof value === "object" && value !== null && Object.hasOwn(value, "after") ? ["after"] : [];
-  const m = members(value, "type", "title", "release_sha256", ...after, "input", "redundancy", "complete_permille", "priority", "not_before", "expires");
+  const own = typeof value === "object" && value !== null ? Object.keys(value) : [];
+  const optional = ["after", "parameters"].filter((n) => own.includes(n));
+  const m = members(value, ...optional, "type", "title", "release_sha256", "input", "redundancy", "complete_permille", "priority", "not_before", "expires");
+  const parameters = m.has("parameters") ? list(m, "parameters", text) : [];
   if (text(m, "type") !== orderType) throw new Failure("encoding", `statement: not of type ${orderType}`);
   return {
     type: orderType,
@@ -52,6 +55,7 @@ function rebuild(value: unknown): Order {
     release_sha256: digest(m, "release_sha256"),
     ...(m.has("after") && { after: rebuildAfter(m.get("after")) }),
     input: rebuildInput(m.get("input")),
+    ...(parameters.length > 0 && { parameters }),
     redundancy: rebuildRedundancy(m.get("redundancy")),
     complete_permille: integer(m, "complete_permille"),
     priority: integer(m, "priority"),
@@ -104,10 +108,11 @@ function rebuildRedundancy(value: unknown): Redundancy {
 
 function checkBounds(o: Order): InputRule {
   const { vote } = o.redundancy;
-  const { after } = o;
+  const { after, parameters = [] } = o;
   const good =
     o.title.length >= 1 && o.title.length <= 200 &&
     vote !== undefined && vote.agree >= 1 && vote.of >= vote.agree && vote.of <= 16 && 2 * vote.agree > vote.of &&
+    parameters.length <= 16 && parameters.join("").length <= 4096 &&
     o.complete_permille >= 1 && o.complete_permille <= 1000 && o.priority <= 9 && millis(o.not_before) < millis(o.expires);
   const follows = after === undefined ? o.input.outputs === undefined : after.permille >= 1 && after.permille <= 1000;
   const rule = ruleOf(o.input);
