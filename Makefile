@@ -6,7 +6,7 @@ GO      ?= go
 WEB     := webworker
 STAMP   := $(WEB)/node_modules/.package-lock.json
 
-.PHONY: demo test check check-arm build web payloads bench bench-meter bench-costs bench-stack conformance probe test-trust bench-checkpoints bench-host bench-warm e2e unit race fuzz fuzz-modules corpus crash clean
+.PHONY: demo test check check-arm build web payloads bench bench-meter bench-costs bench-stack conformance probe test-trust bench-checkpoints bench-host bench-warm bench-tasks e2e unit race fuzz fuzz-modules corpus crash clean
 
 demo: build ## ONCE=1 ends after the verification
 	ONCE=$(ONCE) PORT=$(PORT) scripts/demo.sh
@@ -96,6 +96,10 @@ bench-warm: need-browser $(STAMP) ## how much faster tasks are after a warm-up
 
 crash: need-test ## KILLS=200 kills of a hub under load, on full, slow and failing disks; SEED=… does it again
 	$(GO) test ./internal/hub -run 'TestKillNine$$' -v -timeout 0 -args -kills $(or $(KILLS),200) -seed $(or $(SEED),0)
+
+bench-tasks: ## what an order of ten million tasks takes of a hub: docs/tasks.md
+	@for decided in 0 10000 100000 1000000; do \
+		$(GO) test ./internal/hub -run '^TestManyTasks$$' -count 1 -v -timeout 30m -args -tasks 10000000 -decided $$decided | grep 'decided' || exit 1; done
 
 fuzz: ## FUZZTIME=30s for each target
 	scripts/fuzz.sh $(or $(FUZZTIME),30s)

@@ -15,8 +15,16 @@ import (
 // Input is the rule by which the inputs of all tasks follow from the order.
 // It has exactly one member.
 type Input struct {
-	Lines *Lines `json:"lines,omitempty"`
-	Range *Range `json:"range,omitempty"`
+	Lines   *Lines   `json:"lines,omitempty"`
+	Range   *Range   `json:"range,omitempty"`
+	Outputs *Outputs `json:"outputs,omitempty"`
+}
+
+// Outputs gives each task the outputs of some tasks of the order that its own
+// order follows, one after the other.
+type Outputs struct {
+	Tasks   int64 `json:"tasks"` // of the order that is followed
+	PerTask int64 `json:"per_task"`
 }
 
 // Lines gives each task some lines of a file.
@@ -36,6 +44,8 @@ type Range struct {
 
 const (
 	maxTasks = 1 << 40
+	// MaxOutputs is the largest Outputs.Tasks.
+	MaxOutputs = 1 << 24
 	// MaxTaskInput is the longest input of one task, in bytes.
 	MaxTaskInput = 65536
 	// MaxInputFile is the longest input file, in bytes.
@@ -49,6 +59,9 @@ func (in *Input) tasks() uint64 {
 	if l := in.Lines; l != nil {
 		return ceilDiv(l.Lines, l.PerTask)
 	}
+	if u := in.Outputs; u != nil {
+		return ceilDiv(u.Tasks, u.PerTask)
+	}
 	return ceilDiv(in.Range.To-in.Range.From, in.Range.Step)
 }
 
@@ -60,15 +73,26 @@ func (r *Range) RangeInput(task uint64) []byte {
 	return fmt.Appendf(nil, "%d %d\n", a, min(a+r.Step, r.To))
 }
 
+func (in *Input) rules() (n int) {
+	for _, is := range []bool{in.Lines != nil, in.Range != nil, in.Outputs != nil} {
+		if is {
+			n++
+		}
+	}
+	return n
+}
+
 func (in *Input) check(label string) error {
-	l, r := in.Lines, in.Range
+	l, r, u := in.Lines, in.Range, in.Outputs
 	switch {
-	case (l == nil) == (r == nil):
+	case in.rules() != 1:
 		return canon.Fail("bounds", "%s: input needs exactly one rule", label)
 	case r != nil && (r.From < 0 || r.From >= r.To || r.To > canon.MaxInteger || r.Step < 1 || r.Step > canon.MaxInteger):
 		return canon.Fail("bounds", "%s: range from %d to %d by %d", label, r.From, r.To, r.Step)
 	case l != nil && (l.Length < 1 || l.Length > MaxInputFile || l.Lines < 1 || l.Lines > l.Length || l.PerTask < 1 || l.PerTask > MaxTaskInput):
 		return canon.Fail("bounds", "%s: %d lines in %d bytes, %d a task", label, l.Lines, l.Length, l.PerTask)
+	case u != nil && (u.Tasks < 1 || u.Tasks > MaxOutputs || u.PerTask < 1 || u.PerTask > MaxOutputs):
+		return canon.Fail("bounds", "%s: outputs of %d tasks, %d a task: at most %d allowed", label, u.Tasks, u.PerTask, MaxOutputs)
 	case in.tasks() > maxTasks:
 		return canon.Fail("bounds", "%s: %d tasks, at most 2^40 allowed", label, in.tasks())
 	}

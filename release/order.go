@@ -1,6 +1,7 @@
 package release
 
 import (
+	"strings"
 	"time"
 
 	"github.com/countersign/countersign/internal/canon"
@@ -13,12 +14,21 @@ type Order struct {
 	Type             string       `json:"type"`
 	Title            string       `json:"title"`
 	ReleaseSHA256    canon.Digest `json:"release_sha256"`
+	After            *After       `json:"after,omitempty"`
 	Input            Input        `json:"input"`
+	Parameters       []string     `json:"parameters,omitempty"`
 	Redundancy       Redundancy   `json:"redundancy"`
 	CompletePermille int          `json:"complete_permille"`
 	Priority         int          `json:"priority"`
 	NotBefore        canon.Time   `json:"not_before"`
 	Expires          canon.Time   `json:"expires"`
+}
+
+// After makes an order wait for another one, until that one is done or this
+// share of its tasks has a verdict.
+type After struct {
+	Order    canon.Digest `json:"order"`
+	Permille int          `json:"permille"`
 }
 
 // Redundancy has exactly one member.
@@ -31,6 +41,12 @@ type Vote struct {
 	Agree int `json:"agree"`
 	Of    int `json:"of"`
 }
+
+// Bounds of Order.Parameters.
+const (
+	MaxParameters     = 16
+	MaxParameterChars = 4096 // in all of them
+)
 
 // MaxLanes is the largest Vote.Of.
 const MaxLanes = 16
@@ -124,6 +140,12 @@ func (o *Order) check() error {
 		return canon.Fail("bounds", "%s: complete_permille %d is not from 1 to 1000", o.label(), o.CompletePermille)
 	case o.Priority < 0 || o.Priority > 9:
 		return canon.Fail("bounds", "%s: priority %d is not from 0 to 9", o.label(), o.Priority)
+	case o.After != nil && (o.After.Permille < 1 || o.After.Permille > 1000):
+		return canon.Fail("bounds", "%s: after %d permille: 1 to 1000 are possible", o.label(), o.After.Permille)
+	case o.After == nil && o.Input.Outputs != nil:
+		return canon.Fail("bounds", "%s: its inputs are the outputs of another order, but it follows none", o.label())
+	case len(o.Parameters) > MaxParameters || len(strings.Join(o.Parameters, "")) > MaxParameterChars:
+		return canon.Fail("bounds", "%s: at most %d parameters of %d characters together", o.label(), MaxParameters, MaxParameterChars)
 	case !o.NotBefore.Time().Before(o.Expires.Time()):
 		return canon.Fail("bounds", "%s: expires at %s, not after not_before %s", o.label(), o.Expires, o.NotBefore)
 	}

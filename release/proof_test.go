@@ -175,6 +175,14 @@ func writeInputVectors(t *testing.T) {
 	write("range-large", "the largest numbers", Input{Range: &Range{From: canon.MaxInteger - 3, To: canon.MaxInteger, Step: canon.MaxInteger}}, 0,
 		[]byte("9007199254740988 9007199254740991\n"), nil, true)
 
+	rule = Input{Outputs: &Outputs{Tasks: 10, PerTask: 4}}
+	write("outputs-last", "outputs of another order: the hub's word", rule, 2, []byte("any bytes\n"), nil, true)
+	write("outputs-none", "no task before has an output", rule, 0, nil, nil, true)
+	write("outputs-longest", "as long as an input may be", rule, 0, make([]byte, MaxTaskInput), nil, true)
+	write("outputs-long", "a byte longer", rule, 0, make([]byte, MaxTaskInput+1), nil, false)
+	write("outputs-proof", "a proof where none can be", rule, 0, []byte("x"), make([]byte, 32), false)
+	write("outputs-beyond", "a task that the order has not", rule, 3, []byte("x"), nil, false)
+
 	for _, size := range []int{1, 2, 5, 8, 13} {
 		o, inputs := linesOrder(t, size, 1)
 		p := prover(o, inputs, 0)

@@ -170,7 +170,21 @@ func (b *builder) orders() {
 		o.Input.Lines.Length, o.Input.Lines.Lines, o.Input.Lines.PerTask = MaxInputFile, MaxInputFile, MaxTaskInput
 	})
 	order("good one of one", "ok", func(o *Order) { o.Redundancy.Vote = &Vote{1, 1} })
+	after, outputs := &After{Permille: 1000}, Input{Outputs: &Outputs{Tasks: 10, PerTask: 4}}
+	order("good parameters", "ok", func(o *Order) { o.Parameters = []string{"reduce", "", `"a\b" ~`} })
+	order("good most parameters", "ok", func(o *Order) { o.Parameters = slices.Repeat([]string{strings.Repeat("p", 256)}, 16) })
+	order("good after", "ok", func(o *Order) { o.After = &After{Permille: 1} })
+	order("good outputs", "ok", func(o *Order) { o.After, o.Input = after, outputs })
+	order("good largest outputs", "ok", func(o *Order) { o.After, o.Input = after, Input{Outputs: &Outputs{MaxOutputs, MaxOutputs}} })
 	for name, change := range map[string]func(*Order){
+		"17 parameters":       func(o *Order) { o.Parameters = make([]string, 17) },
+		"long parameters":     func(o *Order) { o.Parameters = []string{strings.Repeat("p", 4096), "p"} },
+		"outputs of no order": func(o *Order) { o.Input = outputs }, "outputs and range": func(o *Order) { o.After = after; o.Input = outputs; o.Input.Range = &Range{0, 1, 1} },
+		"outputs of no tasks":     func(o *Order) { o.After, o.Input = after, Input{Outputs: &Outputs{0, 1}} },
+		"outputs of too many":     func(o *Order) { o.After, o.Input = after, Input{Outputs: &Outputs{MaxOutputs + 1, 1}} },
+		"no outputs a task":       func(o *Order) { o.After, o.Input = after, Input{Outputs: &Outputs{1, 0}} },
+		"too many outputs a task": func(o *Order) { o.After, o.Input = after, Input{Outputs: &Outputs{1, MaxOutputs + 1}} },
+		"after 0 permille":        func(o *Order) { o.After = &After{} }, "after 1001 permille": func(o *Order) { o.After = &After{Permille: 1001} },
 		"no title": func(o *Order) { o.Title = "" }, "long title": func(o *Order) { o.Title = strings.Repeat("t", 201) },
 		"no rule": func(o *Order) { o.Input = Input{} }, "two rules": func(o *Order) { o.Input.Range = &Range{0, 1, 1} },
 		"empty range": func(o *Order) { o.Input = Input{Range: &Range{5, 5, 1}} }, "range backwards": func(o *Order) { o.Input = Input{Range: &Range{6, 5, 1}} },
@@ -188,6 +202,9 @@ func (b *builder) orders() {
 	}
 	order("expired", "expiry", func(o *Order) { o.NotBefore, o.Expires = canon.TimeOf(now.Add(-time.Hour)), canon.TimeOf(now) })
 	order("more than 90 days ahead", "expiry", func(o *Order) { o.Expires = canon.TimeOf(now.Add(90*24*time.Hour + time.Second)) })
+	text("empty parameters", "encoding", `"redundancy": {`, `"parameters": [],`+"\n"+`  "redundancy": {`)
+	text("parameter is a number", "encoding", `"redundancy": {`, `"parameters": [`+"\n    1\n"+`  ],`+"\n"+`  "redundancy": {`)
+	text("null after", "encoding", `"input": {`, `"after": null,`+"\n"+`  "input": {`)
 	text("unknown rule", "encoding", `"lines": {`, `"files": {`)
 	text("unknown member", "encoding", `"priority": 5`, `"priority": 5,`+"\n"+`  "urgent": 1`)
 	text("negative", "encoding", `"priority": 5`, `"priority": -5`)

@@ -90,44 +90,42 @@ func publishCommand() *cobra.Command {
 
 func submitCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use:     "submit ORDER.json",
-		Short:   "Give a signed order, and its input file, to a hub",
+		Use:   "submit ORDER.json...",
+		Short: "Give signed orders, and their input file, to a hub",
+		Long: `Gives orders to a hub, one after the other: those that follow others come
+after them. With a job file of several [[stage]] tables and no names it is the
+orders of the stages, as signer order made them.`,
 		Example: "  signer submit numbers.order.json --input numbers.txt --watch --hub http://127.0.0.1:8080",
-		Args:    cobra.ExactArgs(1),
 	}
 	hub := addHubFlag(c)
 	asJSON := jsonFlag(c)
-	addJobFlag(c)
-	input := c.Flags().String("input", "", "the input `file` of an order by lines")
-	watch := c.Flags().Bool("watch", false, "wait for the order's end and show its progress")
+	job := addJobFlag(c)
+	input := c.Flags().String("input", "", "the input `file` of the one order by lines")
+	watch := c.Flags().Bool("watch", false, "wait for the end of each order and show its progress")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		cl, err := dial(*hub)
 		if err != nil {
 			return err
 		}
-		_, parts, err := statementParts(args[0])
+		all, err := submissions(args, job, *input)
 		if err != nil {
 			return err
 		}
-		if *input != "" {
-			f, err := os.Open(*input)
+		made, err := submitAll(c, cl, all, !*asJSON && !*watch)
+		if err != nil {
+			return err
+		}
+		for _, m := range made {
+			switch {
+			case *watch:
+				err = watchOrder(c, cl, m.Order, *asJSON)
+			case *asJSON:
+				err = printJSON(c.OutOrStdout(), m)
+			}
 			if err != nil {
 				return err
 			}
-			defer f.Close()
-			parts = append(parts, client.Part{Name: "input", Content: f})
 		}
-		var made wire.OrderAdmitted
-		if err := cl.Post(c.Context(), "/v1/orders", &made, parts...); err != nil {
-			return fmt.Errorf("submitting %s: %w", args[0], err)
-		}
-		if *watch {
-			return watchOrder(c, cl, made.Order, *asJSON)
-		}
-		if *asJSON {
-			return printJSON(c.OutOrStdout(), made)
-		}
-		fmt.Fprintf(c.OutOrStdout(), "submitted: order %s, %d tasks\n", made.Order, made.Tasks)
 		return nil
 	}
 	return c

@@ -15,7 +15,10 @@ const maxJob = 64 << 10
 
 // addJobFlag lets a command take flags that it is not given from a job file:
 // docs/guide-payload.md.
-func addJobFlag(c *cobra.Command) {
+//
+// The job is complete when the command runs.
+func addJobFlag(c *cobra.Command) *job {
+	j := &job{}
 	path := c.Flags().String("job", "", "take what is not given here from this TOML `file`: keys are flags, for all commands or under [COMMAND]")
 	c.PreRunE = func(c *cobra.Command, _ []string) error {
 		if *path == "" {
@@ -25,15 +28,30 @@ func addJobFlag(c *cobra.Command) {
 		if err != nil {
 			return err
 		}
-		var job map[string]any
-		if err := toml.Unmarshal(data, &job); err != nil {
+		var file map[string]any
+		if err := toml.Unmarshal(data, &file); err != nil {
 			return fmt.Errorf("%s: %w", *path, err)
 		}
-		if err := fillFlags(c, job); err != nil {
+		if err := j.read(c, file); err != nil {
 			return fmt.Errorf("%s: %w", *path, err)
 		}
 		return nil
 	}
+	return j
+}
+
+func (j *job) read(c *cobra.Command, file map[string]any) (err error) {
+	if j.stages, err = stagesOf(c.Root(), file); err != nil {
+		return err
+	}
+	delete(file, "stage")
+	if c.Name() == "order" && len(j.stages) > 0 {
+		j.rest = restOf(c, file, j.stages)
+		if err := setFlags(c, j.stages[0]); err != nil {
+			return fmt.Errorf("stage 1: %w", err)
+		}
+	}
+	return fillFlags(c, file)
 }
 
 // fillFlags sets the flags that a job file has, and that were not given. Every

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -15,6 +16,10 @@ import (
 type orderFlags struct {
 	release, title, lines, span, out string
 	perTask, step                    int64
+	after                            string
+	afterPermille                    int
+	outputs                          bool
+	parameters                       []string
 	agree, of, permille, priority    int
 	startIn, expiresIn               time.Duration
 }
@@ -28,6 +33,11 @@ func orderCommand() *cobra.Command {
 
   --lines FILE --per-task N   each task gets N lines of the file, on standard input
   --range FROM:TO --step N    each task gets one line "a b": the numbers a ≤ n < b
+  --outputs --after ORDER.json --per-task N
+                              each task gets the outputs of N tasks of that order
+
+--after makes an order wait for another one. A job file with several [[stage]]
+tables signs one order for each, and each follows the one before it.
 
 The statement and its signature are written to the file of -o, and FILE.minisig.`,
 		Example: `  signer order -k ada.key --release ada-factor-1.release.json --lines numbers.txt --per-task 20 --title "Factor my numbers" -o numbers.order.json
@@ -36,12 +46,16 @@ The statement and its signature are written to the file of -o, and FILE.minisig.
 	}
 	key := addKeyFlags(c)
 	asJSON := jsonFlag(c)
-	addJobFlag(c)
+	job := addJobFlag(c)
 	fl := c.Flags()
 	fl.StringVar(&f.release, "release", "", "the release statement (`file`)")
 	fl.StringVar(&f.title, "title", "", "one line for people")
 	fl.StringVar(&f.lines, "lines", "", "input `file`, split by lines")
-	fl.Int64Var(&f.perTask, "per-task", 1, "with --lines: lines for one task")
+	fl.Int64Var(&f.perTask, "per-task", 1, "with --lines and --outputs: lines or outputs for one task")
+	fl.StringVar(&f.after, "after", "", "wait for this order (`file`)")
+	fl.IntVar(&f.afterPermille, "after-permille", 1000, "with --after: wait for this share of its tasks, or until it is done")
+	fl.BoolVar(&f.outputs, "outputs", false, "with --after: take that order's outputs")
+	fl.StringArrayVar(&f.parameters, "parameter", nil, "an argument for the module, in every task; may be given several times")
 	fl.StringVar(&f.span, "range", "", "`FROM:TO`, split into steps")
 	fl.Int64Var(&f.step, "step", 1, "with --range: numbers for one task")
 	fl.IntVar(&f.agree, "agree", 2, "votes that must agree")
@@ -52,8 +66,8 @@ The statement and its signature are written to the file of -o, and FILE.minisig.
 	fl.DurationVar(&f.expiresIn, "expires-in", 7*24*time.Hour, "give up after this long (at most 2160h, 90 days)")
 	fl.StringVarP(&f.out, "output", "o", "", "write the order to this `file`")
 	must(c, "release", "title", "output")
-	c.MarkFlagsMutuallyExclusive("lines", "range")
-	c.MarkFlagsOneRequired("lines", "range")
+	c.MarkFlagsMutuallyExclusive("lines", "range", "outputs")
+	c.MarkFlagsOneRequired("lines", "range", "outputs")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		o, err := f.order()
 		if err != nil {
@@ -73,7 +87,10 @@ The statement and its signature are written to the file of -o, and FILE.minisig.
 		if !*asJSON {
 			fmt.Fprintf(c.OutOrStdout(), "%d tasks\n", o.Tasks())
 		}
-		return signed(c, *asJSON, "order", f.out, canon.Sum(st), st)
+		if err := signed(c, *asJSON, "order", f.out, canon.Sum(st), st); err != nil {
+			return err
+		}
+		return job.signRest(c)
 	}
 	return c
 }
@@ -86,22 +103,56 @@ func (f *orderFlags) order() (*release.Order, error) {
 	if _, err := release.Parse(st); err != nil {
 		return nil, fmt.Errorf("%s: %w", f.release, err)
 	}
-	in, err := f.input()
+	prev, err := f.follows()
+	if err != nil {
+		return nil, err
+	}
+	in, err := f.input(prev)
 	if err != nil {
 		return nil, err
 	}
 	now := time.Now()
-	o := &release.Order{Type: release.OrderType, Title: f.title, ReleaseSHA256: canon.Sum(st), Input: in,
+	o := &release.Order{Type: release.OrderType, Title: f.title, ReleaseSHA256: canon.Sum(st), Input: in, Parameters: f.parameters,
 		Redundancy:       release.Redundancy{Vote: &release.Vote{Agree: f.agree, Of: f.of}},
 		CompletePermille: f.permille, Priority: f.priority,
 		NotBefore: canon.TimeOf(now.Add(f.startIn)), Expires: canon.TimeOf(now.Add(f.expiresIn))}
+	if prev != nil {
+		o.After = &release.After{Order: prev.digest, Permille: f.afterPermille}
+	}
 	if _, err := o.Encode(); err != nil {
 		return nil, err
 	}
 	return o, canon.CheckExpiry("the order", o.Expires, now, release.MaxAge)
 }
 
-func (f *orderFlags) input() (release.Input, error) {
+// previous is the order that another one follows.
+type previous struct {
+	digest canon.Digest
+	tasks  uint64
+}
+
+func (f *orderFlags) follows() (*previous, error) {
+	if f.after == "" {
+		return nil, nil
+	}
+	st, err := readCapped(f.after, release.MaxStatement)
+	if err != nil {
+		return nil, err
+	}
+	o, err := release.ParseOrder(st)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.after, err)
+	}
+	return &previous{canon.Sum(st), o.Tasks()}, nil
+}
+
+func (f *orderFlags) input(prev *previous) (release.Input, error) {
+	if f.outputs {
+		if prev == nil {
+			return release.Input{}, errors.New("--outputs: the outputs of which order? Give --after ORDER.json")
+		}
+		return release.Input{Outputs: &release.Outputs{Tasks: int64(prev.tasks), PerTask: f.perTask}}, nil
+	}
 	if f.span != "" {
 		r := release.Range{Step: f.step}
 		if n, err := fmt.Sscanf(strings.Replace(f.span, ":", " ", 1), "%d %d", &r.From, &r.To); n != 2 || err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -23,13 +24,15 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	bin := buildSigner(t)
 	testscript.Run(t, testscript.Params{
 		Dir:  "testdata/script",
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"stage": stage, "await": await},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"stage": stage, "await": await, "hubfor": hubFor},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("ROOT", root)
+			env.Setenv("PATH", bin+string(os.PathListSeparator)+env.Getenv("PATH"))
 			env.Setenv("COUNTERSIGN_HUB", "")
-			for _, name := range []string{"alice.pub", "bob.pub"} {
+			for _, name := range []string{"alice.key", "alice.pub", "bob.pub"} {
 				data, err := os.ReadFile(filepath.Join(root, "testdata/keys", name))
 				if err != nil {
 					return err
@@ -41,6 +44,17 @@ func TestScripts(t *testing.T) {
 			return writeTightRelease(filepath.Join(env.WorkDir, "tight.release.json"))
 		},
 	})
+}
+
+// buildSigner builds the researcher's program, for scripts that need both, and
+// returns its folder.
+func buildSigner(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if out, err := exec.Command("go", "build", "-o", dir, "../signer").CombinedOutput(); err != nil {
+		t.Fatalf("building signer: %v\n%s", err, out)
+	}
+	return dir
 }
 
 // writeTightRelease writes a release of payloads/factor that allows almost no

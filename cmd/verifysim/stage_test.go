@@ -35,11 +35,37 @@ func stage(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	ada, err := keys.Generate(nil)
 	ts.Check(err)
+	c := startHub(ts, ada, "ada/")
+	source, module, input := payloads.FactorSource, payloads.FactorModule, []byte("1\n2\n3\n")
+	segment := uint64(1 << 40)
+	switch args[0] {
+	case "loop":
+		source, module = payloads.LoopSource, payloads.LoopModule
+	case "steps":
+		source, module, input, segment = payloads.StepsSource, payloads.StepsModule, []byte("2500000\n"), 50_000_000
+	default:
+		input = []byte(ts.ReadFile(args[0]))
+	}
+	ts.Setenv("ORDER", publish(ts, c, ada, source, module, segment, input, int64(perTask)).String())
+}
+
+// hubFor starts a hub on which a key file's key may sign everything under a prefix: hubFor KEY PREFIX.
+func hubFor(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: hubfor KEY PREFIX")
+	}
+	key, err := keys.Decrypt("test", []byte(ts.ReadFile(args[0])))
+	ts.Check(err)
+	startHub(ts, key, args[1])
+}
+
+// startHub starts a hub, writes ada.pub and policy.json, and sets COUNTERSIGN_HUB.
+func startHub(ts *testscript.TestScript, ada keys.SecretKey, prefix string) *client.Client {
 	rootKey, err := keys.Generate(nil)
 	ts.Check(err)
 	root := policy.Root{Keys: []keys.PublicKey{rootKey.Public()}, Threshold: 1}
-	p := policy.New(1, root, time.Now().Add(time.Hour), policy.Researcher{Name: "Ada", Key: ada.Public(), Prefix: "ada/",
-		Ceilings: policy.Ceilings{TaskFuel: 1 << 50, MemoryPages: 100, Seconds: 1000, Tasks: 1000}})
+	p := policy.New(1, root, time.Now().Add(time.Hour), policy.Researcher{Name: "Ada", Key: ada.Public(), Prefix: prefix,
+		Ceilings: policy.Ceilings{TaskFuel: 1 << 50, MemoryPages: 1000, Seconds: 1000, Tasks: 1000}})
 	signed, err := p.Sign(rootKey)
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs("ada.pub"), ada.Public().File(), 0o600))
@@ -66,17 +92,7 @@ func stage(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("COUNTERSIGN_HUB", "http://"+l.Addr().String())
 	c, err := client.New("http://"+l.Addr().String(), "")
 	ts.Check(err)
-	source, module, input := payloads.FactorSource, payloads.FactorModule, []byte("1\n2\n3\n")
-	segment := uint64(1 << 40)
-	switch args[0] {
-	case "loop":
-		source, module = payloads.LoopSource, payloads.LoopModule
-	case "steps":
-		source, module, input, segment = payloads.StepsSource, payloads.StepsModule, []byte("2500000\n"), 50_000_000
-	default:
-		input = []byte(ts.ReadFile(args[0]))
-	}
-	ts.Setenv("ORDER", publish(ts, c, ada, source, module, segment, input, int64(perTask)).String())
+	return c
 }
 
 func in(d time.Duration) canon.Time { return canon.TimeOf(time.Now().Add(d)) }

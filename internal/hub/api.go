@@ -154,13 +154,21 @@ func (h *Hub) getInput(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if o.Input.Lines == nil {
+	if o.Input.Range != nil {
 		return refusal(wire.CodeNotFound, "order %s has no input file: its rule is range", o.digest.Short())
 	}
 	if _, bad := o.input.(withheld); bad {
 		return refusal(wire.CodeNotFound, "the input file of order %s has changed on this hub's disk", o.digest.Short())
 	}
-	f, err := h.blob(o)
+	blob := o.blob
+	if u, ok := o.input.(*outputInputs); ok {
+		f := u.file.Load()
+		if f == nil {
+			return refusal(wire.CodeNotFound, "the inputs of order %s are not gathered yet", o.digest.Short())
+		}
+		blob = f.blob
+	}
+	f, err := h.store.OpenBlob(blob)
 	if err != nil {
 		return err
 	}

@@ -59,6 +59,11 @@ func closeInput(o *orderEntry) {
 	if f, ok := o.input.(*fileInputs); ok && f.file != nil {
 		f.file.Close() // it was only read
 	}
+	if u, ok := o.input.(*outputInputs); ok {
+		if f := u.file.Load(); f != nil {
+			f.Close() // it was only read
+		}
+	}
 }
 
 func (c *catalog) addRelease(r *releaseEntry, s signed) {

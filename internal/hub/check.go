@@ -123,7 +123,7 @@ func (c *checker) ordersOf() error {
 			c.problem("order %s: its release %s is missing", st.Digest, o.ReleaseSHA256)
 		}
 		if o.Input.Lines == nil {
-			return nil
+			return nil // gathered inputs are blobs, whose digests are checked with all others
 		}
 		f, err := c.store.OpenBlob(st.Input)
 		if err != nil {

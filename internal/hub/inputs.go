@@ -2,9 +2,11 @@ package hub
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"sync/atomic"
 
 	"github.com/countersign/countersign/internal/canon"
 	"github.com/countersign/countersign/internal/wire"
@@ -107,6 +109,21 @@ func readLine(r *bufio.Reader, skip bool) (line []byte, err error) {
 		}
 	}
 }
+
+// outputInputs are inputs that come into being while the hub runs.
+type outputInputs struct{ file atomic.Pointer[gatheredFile] }
+
+func (u *outputInputs) set(f *gatheredFile) { u.file.Store(f) }
+
+func (u *outputInputs) input(task uint64) ([]byte, error) {
+	f := u.file.Load()
+	if f == nil {
+		return nil, errors.New("the inputs are not gathered yet")
+	}
+	return f.input(task)
+}
+
+func (u *outputInputs) proof(uint64) ([]byte, error) { return nil, nil }
 
 // withheld stands for inputs that could not be used any more at the start.
 type withheld struct{ err error }

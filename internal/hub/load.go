@@ -106,6 +106,9 @@ func (h *Hub) loadOrders() error {
 		}
 		h.catalog.addOrder(entry, signed{st.Bytes, st.Signature})
 		h.perform(h.machine.Admit(h.now(), entry.spec()))
+		if o.Input.Outputs != nil && st.Input != (canon.Digest{}) {
+			h.perform(h.machine.Gathered(h.now(), st.Digest))
+		}
 	}
 	return nil
 }
@@ -123,6 +126,9 @@ func (h *Hub) loadInputs(o *orderEntry) (taskInputs, error) {
 	if r := o.Input.Range; r != nil {
 		return rangeInputs{r}, nil
 	}
+	if o.Input.Outputs != nil {
+		return h.loadOutputs(o)
+	}
 	file, err := h.blob(o)
 	if err != nil {
 		return nil, err
@@ -136,11 +142,29 @@ func (h *Hub) loadInputs(o *orderEntry) (taskInputs, error) {
 	return in, nil
 }
 
+// loadOutputs opens inputs that were gathered before the hub started.
+func (h *Hub) loadOutputs(o *orderEntry) (taskInputs, error) {
+	in := &outputInputs{}
+	if o.blob == (canon.Digest{}) {
+		return in, nil
+	}
+	f, err := h.openOutputs(o, o.blob)
+	if err != nil {
+		return nil, err
+	}
+	in.set(f)
+	return in, nil
+}
+
 // spec is what the machine needs of an order.
 func (o *orderEntry) spec() job.Order {
 	v := o.Redundancy.Vote
-	return job.Order{ID: o.digest, Release: o.ReleaseSHA256, Tasks: o.Tasks(), Agree: v.Agree, Of: v.Of,
+	spec := job.Order{ID: o.digest, Release: o.ReleaseSHA256, Tasks: o.Tasks(), Agree: v.Agree, Of: v.Of,
 		CompletePermille: o.CompletePermille, Priority: o.Priority, NotBefore: o.NotBefore.Time(), Expires: o.ends(), Seconds: o.release.seconds()}
+	if o.After != nil {
+		spec.After, spec.AfterPermille, spec.Gather = o.After.Order, o.After.Permille, o.Input.Outputs != nil
+	}
+	return spec
 }
 
 func (h *Hub) loadStops() error {

@@ -48,6 +48,9 @@ func (h *Hub) postOrder(w http.ResponseWriter, r *http.Request) error {
 	if entry.release, err = h.catalog.release(o.ReleaseSHA256); err != nil {
 		return err
 	}
+	if err := h.follows(o); err != nil {
+		return err
+	}
 	if err := h.takeInput(f, entry); err != nil {
 		return err
 	}
@@ -58,6 +61,21 @@ func (h *Hub) postOrder(w http.ResponseWriter, r *http.Request) error {
 	h.log.Info("order admitted", "order", digest, "title", o.Title, "release", o.ReleaseSHA256, "researcher", who.Name, "tasks", o.Tasks())
 	h.metrics.admitted.WithLabelValues("order").Inc()
 	return answer(w, created(fresh), wire.OrderAdmitted{Order: digest, Tasks: o.Tasks()})
+}
+
+// follows makes sure that the order before is here, and is what o says of it.
+func (h *Hub) follows(o *release.Order) error {
+	if o.After == nil {
+		return nil
+	}
+	prev, err := h.catalog.order(o.After.Order)
+	if err != nil {
+		return refusal(wire.CodeUnknownOrder, "order %q follows order %s, which is not here: submit that first", o.Title, o.After.Order.Short())
+	}
+	if u := o.Input.Outputs; u != nil && uint64(u.Tasks) != prev.Tasks() {
+		return refusal(wire.CodeInput, "order %q takes the outputs of %d tasks, but order %s has %d", o.Title, u.Tasks, o.After.Order.Short(), prev.Tasks())
+	}
+	return nil
 }
 
 // usable finds a release that may still get orders.
@@ -79,6 +97,10 @@ func (h *Hub) usable(d canon.Digest) (*release.Release, error) {
 func (h *Hub) takeInput(f *form, o *orderEntry) error {
 	if r := o.Input.Range; r != nil {
 		o.input = rangeInputs{r}
+		return nil
+	}
+	if o.Input.Outputs != nil {
+		o.input = &outputInputs{}
 		return nil
 	}
 	part, err := f.open("input")

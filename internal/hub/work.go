@@ -37,6 +37,8 @@ func (h *Hub) perform(actions []job.Action) {
 				h.forgetCheckpoints(a.Order)
 			}
 			h.noteEnd(a.Order, a.State)
+		case job.Gather:
+			h.gather(a.Order)
 		case job.Reclaimed:
 			h.metrics.ended.WithLabelValues(string(a.Why)).Inc()
 			h.log.Info("lease reclaimed", "why", a.Why, "lease", a.Lease.ID, "order", a.Lease.Order, "task", a.Lease.Task, "worker", a.Lease.Worker)

@@ -67,6 +67,10 @@ type Changed struct {
 	Reason string
 }
 
+// Gather asks for the inputs of an order to be made of the outputs of the one
+// that it follows, as they are now. Gathered tells the machine that they are durable.
+type Gather struct{ Order canon.Digest }
+
 // Reclaimed says that a lease ended without a vote, for logs and metrics.
 type Reclaimed struct {
 	Lease Lease
@@ -88,4 +92,5 @@ func (Broadcast) action() {}
 func (Resume) action()    {}
 func (Decide) action()    {}
 func (Changed) action()   {}
+func (Gather) action()    {}
 func (Reclaimed) action() {}

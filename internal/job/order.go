@@ -21,6 +21,10 @@ type Order struct {
 	NotBefore        time.Time
 	Expires          time.Time     // of the order or its release, what is earlier
 	Seconds          time.Duration // the release's limit for one task
+
+	After         canon.Digest // the order that it follows; zero: none
+	AfterPermille int          // of that order's tasks, until which it waits
+	Gather        bool         // its inputs are made when that order is far enough
 }
 
 // State is where an order stands. It follows from the facts and the time.
@@ -42,6 +46,8 @@ type order struct {
 	early    []func()
 	state    State
 	reason   string
+	asked    bool // Gather was asked for
+	gathered bool
 
 	perm      permutation
 	fresh     uint64 // positions below were begun or decided
@@ -117,6 +123,10 @@ func (m *Machine) restate(now time.Time, o *order) {
 		return
 	}
 	state, reason := m.stateOf(now, o)
+	if state == Queued && o.Gather && !o.asked && !o.gathered && m.mayBegin(o) {
+		o.asked = true
+		m.do(Gather{o.ID})
+	}
 	if state == o.state {
 		return
 	}
@@ -142,18 +152,51 @@ func (m *Machine) stateOf(now time.Time, o *order) (State, string) {
 			return Stopped, reason
 		}
 	}
+	begin := m.mayBegin(o)
 	switch {
 	case !now.Before(o.Expires):
 		return Ended, ""
-	case now.Before(o.NotBefore):
+	case !begin && m.stateIs(o.After, Stopped):
+		return Stopped, "the order that it follows was stopped"
+	case !begin && m.stateIs(o.After, Ended):
+		return Ended, "the order that it follows has expired"
+	case !begin || now.Before(o.NotBefore) || o.Gather && !o.gathered:
 		return Queued, ""
 	}
 	return Running, ""
 }
 
+// mayBegin reports whether the order that o follows is far enough.
+func (m *Machine) mayBegin(o *order) bool {
+	if o.After == (canon.Digest{}) || o.gathered {
+		return true
+	}
+	prev := m.orders[o.After]
+	return prev != nil && prev.admitted && (prev.complete() || prev.share(o.AfterPermille))
+}
+
+func (m *Machine) stateIs(id canon.Digest, s State) bool {
+	o := m.orders[id]
+	return o != nil && o.admitted && o.state == s
+}
+
+// Gathered says that the inputs of an order that follows another one are on disk.
+func (m *Machine) Gathered(now time.Time, id canon.Digest) []Action {
+	o := m.order(id)
+	o.gathered = true
+	m.restate(now, o)
+	m.feed(now, m.waiting.Len())
+	return m.done()
+}
+
 // complete reports whether enough tasks have a verdict.
 func (o *order) complete() bool {
-	return (o.accepted+o.undecided)*1000 >= uint64(o.CompletePermille)*o.Tasks
+	return o.share(o.CompletePermille)
+}
+
+// share reports whether so many tasks in a thousand have a verdict.
+func (o *order) share(permille int) bool {
+	return (o.accepted+o.undecided)*1000 >= uint64(permille)*o.Tasks
 }
 
 // recall ends all leases of an order that ended, and tells everybody at once:

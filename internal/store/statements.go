@@ -81,6 +81,18 @@ func (s *Store) PutStatement(kind Kind, st Statement) (fresh bool, err error) {
 	return fresh, err
 }
 
+// PutInput makes durable which blob has the gathered inputs of an order. The
+// first one stands.
+func (s *Store) PutInput(order, blob canon.Digest) error {
+	return s.group.wait(write{size: len(blob), apply: func(tx *bolt.Tx) error {
+		b := tx.Bucket(bucketInputs)
+		if b.Get(order[:]) != nil {
+			return nil
+		}
+		return b.Put(order[:], blob[:])
+	}})
+}
+
 // Statements calls each for every statement of a kind, in the order of their
 // digests.
 func (s *Store) Statements(kind Kind, each func(Statement) error) error {

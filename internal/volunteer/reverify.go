@@ -240,7 +240,7 @@ func (v *verifier) again(ctx context.Context, line wire.ResultLine) error {
 	if err != nil {
 		return err
 	}
-	o, err := v.opt.Engine.Run(ctx, sandbox.Task{SHA256: v.rel.ModuleSHA256, Module: v.module, Input: input,
+	o, err := v.opt.Engine.Run(ctx, sandbox.Task{SHA256: v.rel.ModuleSHA256, Module: v.module, Input: input, Args: v.order.Parameters,
 		Seed: sandbox.Seed(v.opt.Order, line.Task), Limits: limitsOf(v.rel)})
 	if err != nil {
 		return fmt.Errorf("task %d: %w", line.Task, err)
@@ -280,7 +280,7 @@ func differ(line wire.ResultLine, o sandbox.Outcome) string {
 // inputs gives the input of each task by the order's rule.
 type inputs struct {
 	rule  *release.Input
-	spans []release.Span
+	spans []release.Span // of tasks in file, but for the range rule
 	file  *os.File
 	ours  bool // file is a copy that was made here
 }
@@ -292,6 +292,9 @@ func openInputs(ctx context.Context, hub *client.Client, digest canon.Digest, o 
 			return nil, fmt.Errorf("order %s takes its inputs from a range of numbers, not from a file", digest.Short())
 		}
 		return in, nil
+	}
+	if o.Input.Outputs != nil {
+		return gatherAgain(ctx, hub, digest, o, given)
 	}
 	if given == nil {
 		if in.file, err = download(ctx, hub, digest, o.Input.Lines.Length); err != nil {

@@ -90,7 +90,7 @@ func handOn(err error) bool {
 // do verifies and runs a task, and countersigns what it came to.
 func (v *Volunteer) do(t *task) (*wire.Result, error) {
 	l := t.lease
-	r, module, err := v.verified(t)
+	order, r, module, err := v.verified(t)
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +98,7 @@ func (v *Volunteer) do(t *task) (*wire.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	o, err := v.run(t, r, module, from)
+	o, err := v.run(t, order, r, module, from)
 	if err != nil {
 		if handOn(err) {
 			v.offer(t, r)
@@ -111,10 +111,10 @@ func (v *Volunteer) do(t *task) (*wire.Result, error) {
 	return countersign(t, r, o, v)
 }
 
-func (v *Volunteer) run(t *task, r *release.Release, module []byte, from *sandbox.Checkpoint) (sandbox.Outcome, error) {
+func (v *Volunteer) run(t *task, order *release.Order, r *release.Release, module []byte, from *sandbox.Checkpoint) (sandbox.Outcome, error) {
 	l := t.lease
 	o, err := v.opt.Engine.Run(t.ctx, sandbox.Task{
-		SHA256: r.ModuleSHA256, Module: module, Input: l.Input, Seed: sandbox.Seed(l.Order, l.Task),
+		SHA256: r.ModuleSHA256, Module: module, Input: l.Input, Args: order.Parameters, Seed: sandbox.Seed(l.Order, l.Task),
 		Limits: limitsOf(r),
 		From:   from, Checkpoint: func(at *sandbox.Checkpoint) { v.pass(t, r, at) },
 		Deadline: time.Duration(r.Limits.Seconds) * time.Second,
@@ -139,23 +139,23 @@ func limitsOf(r *release.Release) sandbox.Limits {
 }
 
 // verified fetches and verifies all that a lease names.
-func (v *Volunteer) verified(t *task) (*release.Release, []byte, error) {
+func (v *Volunteer) verified(t *task) (*release.Order, *release.Release, []byte, error) {
 	l := t.lease
 	o, err := v.source.order(t.ctx, l.Order, v.opt.Now())
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	if o.order.ReleaseSHA256 != l.Release {
-		return nil, nil, canon.Fail("bounds", "the lease names release %s, its order %s", l.Release.Short(), o.order.ReleaseSHA256.Short())
+		return nil, nil, nil, canon.Fail("bounds", "the lease names release %s, its order %s", l.Release.Short(), o.order.ReleaseSHA256.Short())
 	}
 	if err := o.order.CheckTaskInput(l.Task, l.Input, l.Proof); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	module, err := v.source.module(t.ctx, o.release)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	return o.release, module, v.goBy(t, &o)
+	return o.order, o.release, module, v.goBy(t, &o)
 }
 
 // countersign signs what a task came to.

@@ -6,10 +6,12 @@ import { Failure } from "./failure.ts";
 
 export type LinesRule = { readonly tree_root: string; readonly length: number; readonly lines: number; readonly per_task: number };
 export type RangeRule = { readonly from: number; readonly to: number; readonly step: number };
-export type InputRule = { readonly lines: LinesRule } | { readonly range: RangeRule };
+export type OutputsRule = { readonly tasks: number; readonly per_task: number };
+export type InputRule = { readonly lines: LinesRule } | { readonly range: RangeRule } | { readonly outputs: OutputsRule };
 
 export function tasksOf(rule: InputRule): number {
   if ("lines" in rule) return Math.ceil(rule.lines.lines / rule.lines.per_task);
+  if ("outputs" in rule) return Math.ceil(rule.outputs.tasks / rule.outputs.per_task);
   const { from, to, step } = rule.range;
   return Number((BigInt(to) - BigInt(from) + BigInt(step) - 1n) / BigInt(step));
 }
@@ -18,8 +20,13 @@ export function tasksOf(rule: InputRule): number {
 export async function checkInput(rule: InputRule, task: number, input: Bytes, proof: Bytes): Promise<void> {
   const tasks = tasksOf(rule);
   if (task >= tasks) throw new Failure("input", `task ${task} of ${tasks}`);
-  const good = "lines" in rule ? await isLeaf(rule.lines.tree_root, tasks, task, input, proof) : proof.length === 0 && equal(input, rangeInput(rule.range, task));
-  if (!good) throw new Failure("input", `the input of task ${task} is not the one that was signed`);
+  if (!(await isInput(rule, tasks, task, input, proof))) throw new Failure("input", `the input of task ${task} is not the one that was signed`);
+}
+
+async function isInput(rule: InputRule, tasks: number, task: number, input: Bytes, proof: Bytes): Promise<boolean> {
+  if ("lines" in rule) return isLeaf(rule.lines.tree_root, tasks, task, input, proof);
+  if (proof.length > 0) return false;
+  return "range" in rule ? equal(input, rangeInput(rule.range, task)) : input.length <= 65536;
 }
 
 function rangeInput({ from, to, step }: RangeRule, task: number): Bytes {

@@ -1,9 +1,9 @@
 // Orders, as a worker opens them: docs/spec/statement.md, section "order/v1".
 
 import type { Bytes } from "./bytes.ts";
-import { decode, digest, integer, members, millis, text, time } from "./canon.ts";
+import { decode, digest, integer, list, members, millis, text, time } from "./canon.ts";
 import { Failure } from "./failure.ts";
-import { type InputRule, type LinesRule, type RangeRule, tasksOf } from "./merkle.ts";
+import { type InputRule, type LinesRule, type OutputsRule, type RangeRule, tasksOf } from "./merkle.ts";
 import { type PublicKey, verify } from "./minisign.ts";
 import { checkAge, maxStatement } from "./statement.ts";
 
@@ -15,7 +15,9 @@ export type Order = {
   readonly type: string;
   readonly title: string;
   readonly release_sha256: string;
-  readonly input: { readonly lines?: LinesRule; readonly range?: RangeRule };
+  readonly after?: { readonly order: string; readonly permille: number };
+  readonly input: { readonly lines?: LinesRule; readonly range?: RangeRule; readonly outputs?: OutputsRule };
+  readonly parameters?: readonly string[];
   readonly redundancy: Redundancy;
   readonly complete_permille: number;
   readonly priority: number;
@@ -42,13 +44,18 @@ export async function openOrder(statement: Bytes, signature: Bytes, trusted: rea
 }
 
 function rebuild(value: unknown): Order {
-  const m = members(value, "type", "title", "release_sha256", "input", "redundancy", "complete_permille", "priority", "not_before", "expires");
+  const own = typeof value === "object" && value !== null ? Object.keys(value) : [];
+  const optional = ["after", "parameters"].filter((n) => own.includes(n));
+  const m = members(value, ...optional, "type", "title", "release_sha256", "input", "redundancy", "complete_permille", "priority", "not_before", "expires");
+  const parameters = m.has("parameters") ? list(m, "parameters", text) : [];
   if (text(m, "type") !== orderType) throw new Failure("encoding", `statement: not of type ${orderType}`);
   return {
     type: orderType,
     title: text(m, "title"),
     release_sha256: digest(m, "release_sha256"),
+    ...(m.has("after") && { after: rebuildAfter(m.get("after")) }),
     input: rebuildInput(m.get("input")),
+    ...(parameters.length > 0 && { parameters }),
     redundancy: rebuildRedundancy(m.get("redundancy")),
     complete_permille: integer(m, "complete_permille"),
     priority: integer(m, "priority"),
@@ -63,11 +70,17 @@ function some(value: unknown, names: readonly string[]): Map<string, unknown> {
   return members(value, ...names.filter((n) => own.includes(n)));
 }
 
+function rebuildAfter(value: unknown): { order: string; permille: number } {
+  const m = members(value, "order", "permille");
+  return { order: digest(m, "order"), permille: integer(m, "permille") };
+}
+
 function rebuildInput(value: unknown): Order["input"] {
-  const m = some(value, ["lines", "range"]);
+  const m = some(value, ["lines", "range", "outputs"]);
   return {
     ...(m.has("lines") && { lines: rebuildLines(m.get("lines")) }),
     ...(m.has("range") && { range: rebuildRange(m.get("range")) }),
+    ...(m.has("outputs") && { outputs: rebuildOutputs(m.get("outputs")) }),
   };
 }
 
@@ -81,6 +94,11 @@ function rebuildRange(value: unknown): RangeRule {
   return { from: integer(m, "from"), to: integer(m, "to"), step: integer(m, "step") };
 }
 
+function rebuildOutputs(value: unknown): OutputsRule {
+  const m = members(value, "tasks", "per_task");
+  return { tasks: integer(m, "tasks"), per_task: integer(m, "per_task") };
+}
+
 function rebuildRedundancy(value: unknown): Redundancy {
   const m = some(value, ["vote"]);
   if (!m.has("vote")) return {};
@@ -90,21 +108,29 @@ function rebuildRedundancy(value: unknown): Redundancy {
 
 function checkBounds(o: Order): InputRule {
   const { vote } = o.redundancy;
+  const { after, parameters = [] } = o;
   const good =
     o.title.length >= 1 && o.title.length <= 200 &&
     vote !== undefined && vote.agree >= 1 && vote.of >= vote.agree && vote.of <= 16 && 2 * vote.agree > vote.of &&
+    parameters.length <= 16 && parameters.join("").length <= 4096 &&
     o.complete_permille >= 1 && o.complete_permille <= 1000 && o.priority <= 9 && millis(o.not_before) < millis(o.expires);
+  const follows = after === undefined ? o.input.outputs === undefined : after.permille >= 1 && after.permille <= 1000;
   const rule = ruleOf(o.input);
-  if (!good || rule === null) throw new Failure("bounds", "order: a value is out of bounds");
+  if (!good || !follows || rule === null) throw new Failure("bounds", "order: a value is out of bounds");
   return rule;
 }
 
 /** The one rule that there must be, in its bounds. */
-function ruleOf({ lines, range }: Order["input"]): InputRule | null {
-  if (lines !== undefined && range === undefined) {
+function ruleOf({ lines, range, outputs }: Order["input"]): InputRule | null {
+  if ([lines, range, outputs].filter((r) => r !== undefined).length !== 1) return null;
+  if (lines !== undefined) {
     const { length, lines: n, per_task } = lines;
     return length >= 1 && length <= 2 ** 30 && n >= 1 && n <= length && per_task >= 1 && per_task <= 65536 ? { lines } : null;
   }
-  if (range === undefined || lines !== undefined || range.from >= range.to || range.step < 1) return null;
+  if (outputs !== undefined) {
+    const { tasks, per_task } = outputs;
+    return tasks >= 1 && tasks <= 2 ** 24 && per_task >= 1 && per_task <= 2 ** 24 ? { outputs } : null;
+  }
+  if (range === undefined || range.from >= range.to || range.step < 1) return null;
   return tasksOf({ range }) <= 2 ** 40 ? { range } : null;
 }

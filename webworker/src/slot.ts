@@ -155,7 +155,7 @@ export class Slot {
     this.#deadline.pace(this.#rate());
     const outcome = await sandbox.run({
       input: lease.input,
-      args: [],
+      args: order.parameters ?? [],
       seed,
       fuel: limits.task_fuel,
       segmentFuel: limits.segment_fuel,
