@@ -14,7 +14,7 @@ export class Liar {
   body: (path: string, body: Buffer) => Lie | null = () => null;
   /** Says which messages to send instead of one of the hub's. */
   messages: (text: string) => string[] = (text) => [text];
-  connections = 0;
+  closes = 0; // of connections, by either side
   readonly asked: string[] = [];
   private readonly server: Server;
   private readonly port: string;
@@ -39,7 +39,7 @@ export class Liar {
   honest(): void {
     this.body = () => null;
     this.messages = (text) => [text];
-    this.connections = 0;
+    this.closes = 0;
   }
 
   private pass(q: IncomingMessage, r: ServerResponse): void {
@@ -65,7 +65,7 @@ export class Liar {
   }
 
   private join(q: IncomingMessage, socket: Duplex, head: Buffer): void {
-    this.connections++;
+    socket.on("close", () => this.closes++);
     const upstream = connect(Number(this.port), this.hostname, () => {
       const lines = [`${q.method} ${q.url} HTTP/1.1`];
       for (let i = 0; i < q.rawHeaders.length; i += 2) {
