@@ -62,7 +62,7 @@ head -n 1 clock.log
 
 step "4. Two native volunteers join; each verifies before it runs"
 for i in 1 2; do
-  "$bin/verifysim" work --hub "$hub" --root root.pub --key "worker$i.key" > "worker$i.log" 2>&1 &
+  "$bin/verifysim" work --hub "$hub" --root root1.pub --root root2.pub --threshold 2 --key "worker$i.key" > "worker$i.log" 2>&1 &
   pids+=($!)
 done
 
@@ -77,7 +77,7 @@ head -n 20 results.txt
 echo "… $(wc -l < results.txt) lines in all"
 
 step "7. The same tasks, run again by wazero"
-"$bin/verifysim" verify --hub "$hub" --root root.pub --input "$numbers" "$order"
+"$bin/verifysim" verify --hub "$hub" --root root1.pub --root root2.pub --threshold 2 --input "$numbers" "$order"
 
 if [ -n "${ONCE:-}" ]; then exit 0; fi
 for pid in "${pids[@]:2}"; do kill "$pid" 2>/dev/null || true; done
