@@ -15,8 +15,8 @@ import { bundle, frameDocument, source } from "./bundle.mjs";
 
 process.chdir(dirname(fileURLToPath(import.meta.url)));
 
-// The aim is 20 KiB. What it takes to go on with other people's work, and to
-// check inputs, is above it.
+// The aim is 20 KiB. What it takes to follow policies, to go on with other
+// people's work, and to check inputs and proofs, is above it.
 const maxGzipped = 32 * 1024;
 
 /** Builds the loader into a folder. Options are for the runner. */
