@@ -62,9 +62,10 @@ check: $(STAMP)
 
 # Generated files: the browser bundle, the payloads' modules, the vectors.
 generate: web payloads
-	$(GO) test ./release -run 'TestVectors|TestInputVectors' -update >/dev/null
+	$(GO) test ./release -run 'TestVectors|TestInputVectors|TestTrustVectors' -update >/dev/null
 	$(GO) test ./internal/translog -run TestVectors -update >/dev/null
 	$(GO) test ./internal/sandbox -run TestSegmentVectors -update >/dev/null
+	$(GO) test ./internal/wire -run TestVectors -update >/dev/null
 
 web: $(STAMP)
 	cd $(WEB) && npm run build
