@@ -323,6 +323,9 @@ func TestPolicyNamesTheLog(t *testing.T) {
 			}
 		}
 		if r, ok := m.(*wire.Return); ok {
+			if r.Check == translog.ClassInclusion && id < 200 {
+				continue // the policy came between check and answer: proved by the log before
+			}
 			if r.Check != translog.ClassSignature {
 				t.Errorf("under a policy with another log: %+v", r)
 			}
