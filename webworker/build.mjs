@@ -1,4 +1,5 @@
-// Builds dist/countersign.js, the one file that pages include. The runner is
+// Builds dist/countersign.js, the one file that pages include, and
+// dist/results.js, the script of the hub's page of results. The runner is
 // bundled first and put into the frame's script as text, the frame into the
 // loader: a worker or frame loaded by its own address would not be covered by
 // the integrity hash of the loader.
@@ -33,6 +34,7 @@ async function buildLoader(outdir, options = {}) {
 
 async function buildDist() {
   const loader = await buildLoader("dist");
+  await writeFile("dist/results.js", await bundle("src/results.ts", {}));
   const gzipped = gzipSync(loader, { level: 9 }).length;
   console.log(`dist/countersign.js: ${loader.length} bytes, ${gzipped} gzipped, ${source("sha384", loader)}`);
   if (gzipped > maxGzipped) throw new Error(`the loader is over its limit of ${maxGzipped} bytes gzipped`);

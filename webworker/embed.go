@@ -18,6 +18,9 @@ import (
 //go:embed dist/countersign.js
 var Loader []byte
 
+//go:embed dist/results.js
+var results []byte
+
 //go:embed dist/frame.sha256
 var frameHash string
 
@@ -53,3 +56,7 @@ func CSP() string {
 		"trusted-types countersign",
 	}, "; ")
 }
+
+// resultsCSP is the policy of the page of results, which runs nobody's program.
+const resultsCSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"

@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// Handler serves the page at "/", the loader at "/countersign.js", and the
-// page's style sheet and icon at "/page.css" and "/icon.svg".
+// Handler serves the page at "/", the loader at "/countersign.js", the page of
+// results at "/results" with its script at "/results.js", and the pages' style
+// sheet and icon at "/page.css" and "/icon.svg".
 func Handler(data PageData) http.Handler {
 	var page bytes.Buffer
 	if err := Page(&page, data); err != nil {
@@ -29,6 +30,11 @@ func Handler(data PageData) http.Handler {
 		"Access-Control-Allow-Origin":  "*",
 		"Cross-Origin-Resource-Policy": "cross-origin",
 	}))
+	mux.Handle("GET /results", newFile("text/html; charset=utf-8", resultsPage, map[string]string{
+		"Content-Security-Policy":    resultsCSP,
+		"Cross-Origin-Opener-Policy": "same-origin",
+	}))
+	mux.Handle("GET /results.js", newFile("text/javascript; charset=utf-8", results, nil))
 	mux.Handle("GET /page.css", newFile("text/css; charset=utf-8", pageCSS, nil))
 	mux.Handle("GET /icon.svg", newFile("image/svg+xml", pageIcon, map[string]string{
 		"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",

@@ -11,6 +11,9 @@ import (
 //go:embed page/index.html
 var pageText string
 
+//go:embed page/results.html
+var resultsPage []byte
+
 //go:embed page/page.css
 var pageCSS []byte
 

@@ -157,8 +157,14 @@ func TestHeaders(t *testing.T) {
 			"Content-Type":                "text/javascript; charset=utf-8",
 			"Access-Control-Allow-Origin": "*",
 		},
-		"/page.css": {"Content-Type": "text/css; charset=utf-8"},
-		"/icon.svg": {"Content-Type": "image/svg+xml"},
+		"/results": {
+			"Content-Type":               "text/html; charset=utf-8",
+			"Content-Security-Policy":    resultsCSP,
+			"Cross-Origin-Opener-Policy": "same-origin",
+		},
+		"/results.js": {"Content-Type": "text/javascript; charset=utf-8"},
+		"/page.css":   {"Content-Type": "text/css; charset=utf-8"},
+		"/icon.svg":   {"Content-Type": "image/svg+xml"},
 	} {
 		r := get(t, path)
 		if r.StatusCode != http.StatusOK {

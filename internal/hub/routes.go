@@ -55,7 +55,7 @@ func (h *Hub) routes() http.Handler {
 	handle("GET /healthz", h.getHealth)
 	mux.Handle("GET /metrics", h.metrics.handler())
 	page := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*h.page.Load()).ServeHTTP(w, r) })
-	for _, path := range []string{"/{$}", "/countersign.js", "/page.css", "/icon.svg"} {
+	for _, path := range []string{"/{$}", "/countersign.js", "/results", "/results.js", "/page.css", "/icon.svg"} {
 		mux.Handle("GET "+path, page)
 	}
 	return h.guard(mux)

@@ -129,7 +129,9 @@ func (c *codec) token(name string, s *string, lo int) {
 func enum[T ~string](c *codec, name string, v *T, allowed ...T) {
 	s := string(*v)
 	c.text(name, &s, 0, 32)
-	*v = T(s)
+	if s != string(*v) { // an encoder writes nothing: others may read the message
+		*v = T(s)
+	}
 	if c.err == nil && !slices.Contains(allowed, *v) {
 		c.fail("member %q cannot be %q", name, s)
 	}
@@ -153,10 +155,11 @@ func integer[T ~uint32 | ~uint64](c *codec, name string, v *T, lo, hi uint64) {
 		c.fail("member %q is %d, %d to %d allowed", name, n, lo, hi)
 		return
 	}
-	*v = T(n)
-	if m == nil {
+	if m == nil { // an encoder writes nothing: others may read the message
 		c.out = strconv.AppendUint(c.out, n, 10)
+		return
 	}
+	*v = T(n)
 }
 
 func (c *codec) boolean(name string, v *bool) {

@@ -154,9 +154,12 @@ func (c *codec) digestOrNone(name string, d *canon.Digest) {
 	if c.err != nil || s == "" {
 		return
 	}
-	var err error
-	if *d, err = canon.ParseDigest(s); err != nil || *d == (canon.Digest{}) {
+	read, err := canon.ParseDigest(s)
+	if err != nil || read == (canon.Digest{}) {
 		c.fail("member %q: want 64 lower-case hex digits or nothing", name)
+	}
+	if read != *d {
+		*d = read
 	}
 }
 

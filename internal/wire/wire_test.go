@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -113,6 +114,22 @@ func TestRoundTrip(t *testing.T) {
 }
 
 // TestUnions checks that each name creates the type that has this name.
+// TestEncodeWritesNothing: a message may be encoded while others encode it, and
+// what is behind it, too. The race detector sees it.
+func TestEncodeWritesNothing(t *testing.T) {
+	for _, m := range samples(t) {
+		var both sync.WaitGroup
+		for range 2 {
+			both.Go(func() {
+				if _, err := Encode(m); err != nil {
+					t.Errorf("%T: %v", m, err)
+				}
+			})
+		}
+		both.Wait()
+	}
+}
+
 func TestUnions(t *testing.T) {
 	for name, create := range hubMessages {
 		if got := create().kind(); got != name {

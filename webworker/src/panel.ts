@@ -2,6 +2,7 @@
 // what is pressed; it knows nothing of hubs.
 
 import style from "embed:style";
+import { el, set } from "./dom.ts";
 import { amount } from "./format.ts";
 import type { Root } from "./policy.ts";
 import type { Settings, State, View } from "./view.ts";
@@ -188,20 +189,6 @@ function fact(list: HTMLElement, name: string, value: string | Node): void {
 
 function label(htmlFor: string, textContent: string): HTMLElement {
   return el("label", { htmlFor, textContent });
-}
-
-function set(node: Node, text: string): void {
-  if (node.textContent !== text) node.textContent = text;
-}
-
-function el<K extends keyof HTMLElementTagNameMap>(
-  tag: K,
-  props: { [P in keyof HTMLElementTagNameMap[K]]?: unknown },
-  ...children: (Node | string)[]
-): HTMLElementTagNameMap[K] {
-  const node = Object.assign(document.createElement(tag), props);
-  node.append(...children);
-  return node;
 }
 
 function mark(): Element {
