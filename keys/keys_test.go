@@ -245,3 +245,16 @@ func FuzzVerify(f *testing.F) {
 		}
 	})
 }
+
+func FuzzParsePublicKey(f *testing.F) {
+	f.Add(generate(f).Public().File())
+	f.Fuzz(func(t *testing.T, text []byte) {
+		k, err := ParsePublicKey(text)
+		if err != nil {
+			return
+		}
+		if again, err := ParsePublicKey([]byte(k.String())); err != nil || again != k {
+			t.Fatalf("%q is read as %s, which is read as %s (%v)", text, k, again, err)
+		}
+	})
+}

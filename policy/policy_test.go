@@ -115,3 +115,52 @@ func TestCurrent(t *testing.T) {
 		}
 	}
 }
+
+// FuzzParse: what is taken has one form, and the rest an error of a class.
+func FuzzParse(f *testing.F) {
+	p, err := sample(f).Encode()
+	if err != nil {
+		f.Fatal(err)
+	}
+	x := Index{Type: IndexType, Sequence: 1, PolicyVersion: 1, Floors: []Floor{{Name: "ada/factor", Version: 2}}, Revoked: []canon.Digest{canon.Sum(p)},
+		Issued: canon.TimeOf(now), Expires: canon.TimeOf(now.Add(time.Hour))}
+	index, err := canon.Encode(&x)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(p)
+	f.Add(index)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if p, err := Parse(data); err == nil {
+			if again, err := p.Encode(); err != nil || !bytes.Equal(again, data) {
+				t.Fatalf("policy: accepted, but encodes differently (%v)", err)
+			}
+		} else if canon.ClassOf(err) == "" {
+			t.Fatalf("policy: an error without a class: %v", err)
+		}
+		if x, err := ParseIndex(data); err == nil {
+			if again, err := canon.Encode(x); err != nil || !bytes.Equal(again, data) {
+				t.Fatalf("index: accepted, but encodes differently (%v)", err)
+			}
+		} else if canon.ClassOf(err) == "" {
+			t.Fatalf("index: an error without a class: %v", err)
+		}
+	})
+}
+
+// FuzzOpen: a bundle of signatures that nobody made never meets the threshold.
+func FuzzOpen(f *testing.F) {
+	p := sample(f)
+	s, err := p.Sign(seeded(f, 1), seeded(f, 2))
+	if err != nil {
+		f.Fatal(err)
+	}
+	root := Root{Keys: p.RootKeys, Threshold: p.Threshold}
+	f.Add(s.Signatures)
+	f.Fuzz(func(t *testing.T, bundle []byte) {
+		altered := bytes.Replace(s.Statement, []byte("Ada"), []byte("Eve"), 1)
+		if _, _, err := root.Open([]Signed{{altered, bundle}}, Seen{}, now); canon.ClassOf(err) == "" {
+			t.Fatalf("an altered policy under a bundle: %v", err)
+		}
+	})
+}

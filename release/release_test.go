@@ -175,5 +175,10 @@ func FuzzParse(f *testing.F) {
 				t.Fatalf("order: accepted, but encodes differently (%v)", err)
 			}
 		}
+		if s, err := ParseStop(data); err == nil {
+			if again, err := canon.Encode(s); err != nil || !bytes.Equal(again, data) {
+				t.Fatalf("stop: accepted, but encodes differently (%v)", err)
+			}
+		}
 	})
 }

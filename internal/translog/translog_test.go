@@ -270,3 +270,30 @@ func TestMutations(t *testing.T) {
 		}
 	}
 }
+
+// FuzzParse: what a witness or an auditor reads from others has one form.
+func FuzzParse(f *testing.F) {
+	log := testKey(f, LogKey, "log", 1)
+	tr := newTree(f, 5)
+	c := Sign(log, 5, tr.root(5))
+	f.Add(c.Encode(), "0/000")
+	f.Add([]byte(log.VKey.String()), "entries/x001/234.p/5")
+	f.Add(log.File(), "3/000.p/255")
+	f.Fuzz(func(t *testing.T, text []byte, path string) {
+		if c, err := ParseCheckpoint(text); err == nil && !bytes.Equal(c.Encode(), text) {
+			t.Error("a checkpoint is not in its one form")
+		}
+		if r, err := ParseRequest(text); err == nil && !bytes.Equal(r.Encode(), text) {
+			t.Error("a request is not in its one form")
+		}
+		if k, err := ParseVKey(LogKey, string(text)); err == nil && k.String() != string(text) {
+			t.Error("a verifier key is not in its one form")
+		}
+		if k, err := ParseKeyFile(LogKey, text); err == nil && !bytes.Equal(bytes.TrimSuffix(k.File(), []byte("\n")), bytes.TrimSuffix(text, []byte("\n"))) {
+			t.Error("a key file is not in its one form")
+		}
+		if tile, ok := ParseTilePath(path); ok && TilePath(tile) != path {
+			t.Errorf("the path %q is that of %q", path, TilePath(tile))
+		}
+	})
+}
