@@ -118,7 +118,8 @@ $(STAMP): $(WEB)/package-lock.json
 
 .PHONY: need-test need-browser need-engines need-wasm need-arm generate web-test
 need-test:
-	@scripts/need.sh minisign=minisign wabt=wat2wasm binaryen=wasm-opt strace=strace
+	@scripts/need.sh minisign=minisign wabt=wat2wasm binaryen=wasm-opt strace=strace \
+		python3=/usr/bin/python3 python3-websockets=/usr/lib/python3/dist-packages/websockets
 need-arm:
 	@scripts/need.sh qemu-user=qemu-aarch64
 need-browser:

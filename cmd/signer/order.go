@@ -85,7 +85,7 @@ The statement and its signature are written to the file of -o, and FILE.minisig.
 			return err
 		}
 		if !*asJSON {
-			fmt.Fprintf(c.OutOrStdout(), "%d tasks\n", o.Tasks())
+			fmt.Fprintf(c.OutOrStdout(), "tasks      %d\n", o.Tasks())
 		}
 		if err := signed(c, *asJSON, "order", f.out, canon.Sum(st), st); err != nil {
 			return err

@@ -80,7 +80,7 @@ async function visit(site: string, tag: string): Promise<Visitor> {
 }
 
 function tag(at: string, ...args: string[]): string {
-  return run(desk.dir, "hub", "integrity", "--tag", "--origin", at, "--policy", "policy.json", ...args);
+  return run(desk.dir, "hub", "integrity", "--tag", "--origin", at, "--root", "root.pub", ...args);
 }
 
 /** Waits for what the panel says about the connection. */
