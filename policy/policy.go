@@ -63,8 +63,8 @@ type Researcher struct {
 // have: fuel per task, pages of 64 KiB, seconds per task, tasks per order.
 type Ceilings struct {
 	TaskFuel    uint64 `json:"task_fuel"`
-	MemoryPages uint32 `json:"memory_pages"`
-	Seconds     uint32 `json:"seconds"`
+	MemoryPages uint64 `json:"memory_pages"`
+	Seconds     uint64 `json:"seconds"`
 	Tasks       uint64 `json:"tasks"`
 }
 

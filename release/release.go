@@ -52,9 +52,9 @@ type Release struct {
 type Limits struct {
 	TaskFuel    uint64 `json:"task_fuel"`
 	SegmentFuel uint64 `json:"segment_fuel"`
-	MemoryPages uint32 `json:"memory_pages"` // of 64 KiB
-	Seconds     uint32 `json:"seconds"`
-	OutputBytes uint32 `json:"output_bytes"`
+	MemoryPages uint64 `json:"memory_pages"` // of 64 KiB
+	Seconds     uint64 `json:"seconds"`
+	OutputBytes uint64 `json:"output_bytes"`
 }
 
 // Largest values of Limits.

@@ -327,6 +327,7 @@ func (b *trusts) policies() {
 	made("bounds researcher without name", "bounds", func(p *policy.Policy) { p.Researchers[0].Name = "" })
 	made("bounds prefix", "bounds", func(p *policy.Policy) { p.Researchers[0].Prefix = "Ada/" })
 	made("bounds ceiling 0", "bounds", func(p *policy.Policy) { p.Researchers[0].Ceilings.Tasks = 0 })
+	made("good ceiling over 32 bits", "ok", func(p *policy.Policy) { p.Researchers[0].Ceilings.MemoryPages = 1<<32 + 16 })
 	made("bounds one key two roles", "bounds", func(p *policy.Policy) { p.Researchers[0].Key = b.a.Public() })
 	made("bounds clock key of a researcher", "bounds", func(p *policy.Policy) { p.ClockKey = b.ada.Public().String() })
 	made("bounds clock key is no key", "bounds", func(p *policy.Policy) { p.ClockKey = "RWnone" })

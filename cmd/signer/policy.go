@@ -42,8 +42,8 @@ func ceilingFlags(c *cobra.Command) *policy.Ceilings {
 	ceilings := &policy.Ceilings{}
 	fl := c.Flags()
 	fl.Uint64Var(&ceilings.TaskFuel, "max-task-fuel", 1_000_000_000_000, "largest task_fuel of a release")
-	fl.Uint32Var(&ceilings.MemoryPages, "max-memory-pages", 4096, "largest memory_pages of a release")
-	fl.Uint32Var(&ceilings.Seconds, "max-seconds", 3600, "largest seconds of a release")
+	fl.Uint64Var(&ceilings.MemoryPages, "max-memory-pages", 4096, "largest memory_pages of a release")
+	fl.Uint64Var(&ceilings.Seconds, "max-seconds", 3600, "largest seconds of a release")
 	fl.Uint64Var(&ceilings.Tasks, "max-tasks", 10_000_000, "most tasks of an order")
 	return ceilings
 }

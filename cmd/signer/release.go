@@ -44,9 +44,9 @@ Anybody can check it: minisign -Vm FILE.release.json -P YOUR_PUBLIC_KEY`,
 	fl.StringVarP(&f.dir, "dir", "d", ".", "write the statement into this `folder`")
 	fl.Uint64Var(&f.limits.TaskFuel, "task-fuel", 10_000_000_000, "fuel for one task")
 	fl.Uint64Var(&f.limits.SegmentFuel, "segment-fuel", 0, "fuel for one segment (default: as for the task)")
-	fl.Uint32Var(&f.limits.MemoryPages, "memory-pages", 256, "linear memory in pages of 64 KiB, as given to signer build")
-	fl.Uint32Var(&f.limits.Seconds, "seconds", 300, "time for one task on a slow machine")
-	fl.Uint32Var(&f.limits.OutputBytes, "output-bytes", 65536, "largest standard output of one task")
+	fl.Uint64Var(&f.limits.MemoryPages, "memory-pages", 256, "linear memory in pages of 64 KiB, as given to signer build")
+	fl.Uint64Var(&f.limits.Seconds, "seconds", 300, "time for one task on a slow machine")
+	fl.Uint64Var(&f.limits.OutputBytes, "output-bytes", 65536, "largest standard output of one task")
 	fl.DurationVar(&f.expiresIn, "expires-in", 30*24*time.Hour, "how long the release may be run (at most 2160h, 90 days)")
 	must(c, "name", "purpose", "source", "module")
 	c.RunE = func(c *cobra.Command, _ []string) error {
@@ -95,7 +95,7 @@ func (f *releaseFlags) release(c *cobra.Command) (*release.Release, error) {
 	if err := canon.CheckExpiry("the release", r.Expires, now, release.MaxAge); err != nil {
 		return nil, err
 	}
-	again, err := build(c.Context(), source, f.limits.MemoryPages)
+	again, err := build(c.Context(), source, uint32(f.limits.MemoryPages))
 	if err != nil {
 		return nil, fmt.Errorf("building %s: %w", f.source, err)
 	}

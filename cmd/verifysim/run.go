@@ -145,7 +145,7 @@ func (f *runFlags) limitsOf(c *cobra.Command, task *sandbox.Task) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.release, err)
 	}
-	task.Limits = sandbox.Limits{Fuel: r.Limits.TaskFuel, SegmentFuel: r.Limits.SegmentFuel, MemoryPages: r.Limits.MemoryPages, OutputBytes: r.Limits.OutputBytes}
+	task.Limits = sandbox.Limits{Fuel: r.Limits.TaskFuel, SegmentFuel: r.Limits.SegmentFuel, MemoryPages: uint32(r.Limits.MemoryPages), OutputBytes: uint32(r.Limits.OutputBytes)}
 	task.Deadline = time.Duration(r.Limits.Seconds) * time.Second
 	return r.CheckModule(task.Module)
 }

@@ -143,7 +143,7 @@ func (f *fleet) right(ctx context.Context, line wire.ResultLine, input []byte) (
 	_, module := f.opt.payload()
 	o, err := f.engine.Run(ctx, sandbox.Task{SHA256: f.stage.rel.ModuleSHA256, Module: module, Input: input,
 		Seed:   sandbox.Seed(f.stage.order, line.Task),
-		Limits: sandbox.Limits{Fuel: limits.TaskFuel, SegmentFuel: limits.SegmentFuel, MemoryPages: limits.MemoryPages, OutputBytes: limits.OutputBytes}})
+		Limits: sandbox.Limits{Fuel: limits.TaskFuel, SegmentFuel: limits.SegmentFuel, MemoryPages: uint32(limits.MemoryPages), OutputBytes: uint32(limits.OutputBytes)}})
 	if err == nil && !o.End.Voted() {
 		err = fmt.Errorf("task %d: %s: %s", line.Task, o.End, o.Detail)
 	}

@@ -137,7 +137,7 @@ func (h *Hub) prove(w http.ResponseWriter, r *http.Request, rel *release.Release
 // metering proves the module's metering twice: against the source that the
 // release is published with, and from the module's bytes alone.
 func metering(rel *release.Release, source, module []byte) error {
-	opt := &meter.Options{MemoryPages: rel.Limits.MemoryPages}
+	opt := &meter.Options{MemoryPages: uint32(rel.Limits.MemoryPages)}
 	metered, _, err := meter.Rewrite(source, opt)
 	if err != nil {
 		return &canon.Error{Class: wire.CodeMetering, Msg: fmt.Sprintf("release %q version %d: metering the source", rel.Name, rel.Version), Err: err}

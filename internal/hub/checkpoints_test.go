@@ -68,7 +68,7 @@ func (r *runner) run(l *wire.Lease, from *sandbox.Checkpoint, until int) (sandbo
 	var last *sandbox.Checkpoint
 	o, err := r.engine.Run(ctx, sandbox.Task{SHA256: canon.Sum(payloads.StepsModule), Module: payloads.StepsModule, Input: l.Input,
 		Seed: sandbox.Seed(l.Order, l.Task), From: from,
-		Limits: sandbox.Limits{Fuel: stepsLimits.TaskFuel, SegmentFuel: stepsLimits.SegmentFuel, MemoryPages: stepsLimits.MemoryPages, OutputBytes: stepsLimits.OutputBytes},
+		Limits: sandbox.Limits{Fuel: stepsLimits.TaskFuel, SegmentFuel: stepsLimits.SegmentFuel, MemoryPages: uint32(stepsLimits.MemoryPages), OutputBytes: uint32(stepsLimits.OutputBytes)},
 		Checkpoint: func(c *sandbox.Checkpoint) {
 			if last == nil || until == 0 || len(last.Links) < until {
 				last = c

@@ -146,10 +146,11 @@ func (c *fakeConn) receive() wire.FromWorker {
 	if err != nil {
 		c.Fatalf("reading from the worker: %v", err)
 	}
-	m, err := wire.DecodeFromWorker(data)
-	if err != nil {
-		c.Fatalf("%v in %s", err, data)
+	all, err := wire.DecodeFromWorker(data)
+	if err != nil || len(all) != 1 {
+		c.Fatalf("%d messages (%v) in %s", len(all), err, data)
 	}
+	m := all[0]
 	if w, ok := m.(*wire.Want); ok {
 		c.want = w
 	}
@@ -240,7 +241,7 @@ func newEngine(t *testing.T) *sandbox.Engine {
 // loop makes the release one of the endless loop.
 func (s *scene) loop(t *testing.T, seconds uint32) {
 	s.rel.ModuleSHA256, s.rel.ModuleLength = canon.Sum(payloads.LoopModule), int64(len(payloads.LoopModule))
-	s.rel.Limits.TaskFuel, s.rel.Limits.Seconds = 1<<50, seconds
+	s.rel.Limits.TaskFuel, s.rel.Limits.Seconds = 1<<50, uint64(seconds)
 	s.publishAll(t)
 }
 

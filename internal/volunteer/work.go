@@ -135,7 +135,7 @@ func (v *Volunteer) run(t *task, order *release.Order, r *release.Release, modul
 }
 
 func limitsOf(r *release.Release) sandbox.Limits {
-	return sandbox.Limits{Fuel: r.Limits.TaskFuel, SegmentFuel: r.Limits.SegmentFuel, MemoryPages: r.Limits.MemoryPages, OutputBytes: r.Limits.OutputBytes}
+	return sandbox.Limits{Fuel: r.Limits.TaskFuel, SegmentFuel: r.Limits.SegmentFuel, MemoryPages: uint32(r.Limits.MemoryPages), OutputBytes: uint32(r.Limits.OutputBytes)}
 }
 
 // verified fetches and verifies all that a lease names.

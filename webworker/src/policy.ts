@@ -253,15 +253,8 @@ function rebuildResearcher(outer: Map<string, unknown>, name: string): Researche
     name: text(m, "name"),
     key: key(m, "key"),
     prefix: text(m, "prefix"),
-    ceilings: { task_fuel: integer(c, "task_fuel"), memory_pages: small(c, "memory_pages"), seconds: small(c, "seconds"), tasks: integer(c, "tasks") },
+    ceilings: { task_fuel: integer(c, "task_fuel"), memory_pages: integer(c, "memory_pages"), seconds: integer(c, "seconds"), tasks: integer(c, "tasks") },
   };
-}
-
-/** An integer of 32 bits. */
-function small(m: Map<string, unknown>, name: string): number {
-  const n = integer(m, name);
-  if (n >= 2 ** 32) throw new Failure("encoding", `statement: ${name} is over 32 bits`);
-  return n;
 }
 
 function rebuildIndex(value: unknown): Index {
