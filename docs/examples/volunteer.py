@@ -104,14 +104,17 @@ def fetch(address, digest, limit):
 class Volunteer:
     def __init__(self, hub, socket):
         self.hub, self.socket = hub, socket
+        self.lines = []  # of the last frame, not looked at yet
 
     async def send(self, kind, **members):
         await self.socket.send(json.dumps({"type": kind, **members}, separators=(",", ":")))
 
     async def receive(self):
-        text = await self.socket.recv()
-        want(isinstance(text, str), "a binary message")
-        message = json.loads(text)
+        while not self.lines:
+            frame = await self.socket.recv()
+            want(isinstance(frame, str), "a binary frame")
+            self.lines = frame.split("\n")
+        message = json.loads(self.lines.pop(0))
         want(isinstance(message, dict) and isinstance(message.get("type"), str), "a message without a type")
         if message["type"] == "error":
             raise Trouble(f"the hub says: {message['message']} ({message['code']})")

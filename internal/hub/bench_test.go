@@ -50,24 +50,28 @@ func (w *worker) grind(acked *atomic.Int64, n int64, once *sync.WaitGroup) {
 		if err != nil {
 			return
 		}
-		m, err := wire.DecodeFromHub(data)
+		all, err := wire.DecodeFromHub(data)
 		if err != nil {
 			w.t.Error(err)
 			return
 		}
-		switch m := m.(type) {
-		case *wire.Lease:
-			if data, err = wire.Encode(w.result(m, honest(m))); err != nil {
-				w.t.Error(err)
-				return
+		var frame [][]byte
+		for _, m := range all {
+			switch m := m.(type) {
+			case *wire.Lease:
+				if data, err = wire.Encode(w.result(m, honest(m))); err != nil {
+					w.t.Error(err)
+					return
+				}
+				frame = append(frame, data)
+			case *wire.Ack:
+				if acked.Add(1) == n {
+					once.Done()
+				}
 			}
-			if w.conn.Write(ctx, websocket.MessageText, data) != nil {
-				return
-			}
-		case *wire.Ack:
-			if acked.Add(1) == n {
-				once.Done()
-			}
+		}
+		if len(frame) > 0 && w.conn.Write(ctx, websocket.MessageText, wire.Frame(frame)) != nil {
+			return
 		}
 	}
 }

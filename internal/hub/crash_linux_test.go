@@ -119,13 +119,11 @@ func (s *stubborn) session(ctx context.Context) {
 		return conn.Write(ctx, websocket.MessageText, data) == nil
 	}
 	for {
-		_, data, err := conn.Read(ctx)
-		if err != nil {
-			return
-		}
-		m, err := wire.DecodeFromHub(data)
-		if err != nil {
+		m, err := w.recv()
+		if canon.ClassOf(err) != "" {
 			s.h.t.Error(err)
+		}
+		if err != nil {
 			return
 		}
 		switch m := m.(type) {

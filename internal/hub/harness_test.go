@@ -325,6 +325,7 @@ type worker struct {
 	id    wire.Key
 	conn  *websocket.Conn
 	hello *wire.Hello
+	come  []wire.FromHub // of the last frame, not looked at yet
 }
 
 func workerKey(n int) ed25519.PrivateKey {
@@ -378,11 +379,18 @@ func (w *worker) send(m wire.FromWorker) {
 }
 
 func (w *worker) recv() (wire.FromHub, error) {
-	_, data, err := w.conn.Read(testContext(w.t))
-	if err != nil {
-		return nil, err
+	for len(w.come) == 0 {
+		_, data, err := w.conn.Read(testContext(w.t))
+		if err != nil {
+			return nil, err
+		}
+		if w.come, err = wire.DecodeFromHub(data); err != nil {
+			return nil, err
+		}
 	}
-	return wire.DecodeFromHub(data)
+	m := w.come[0]
+	w.come = w.come[1:]
+	return m, nil
 }
 
 // next returns the next message, which must be of type M.

@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/coder/websocket"
 
@@ -41,54 +42,90 @@ func (s *session) leave(code, text string) {
 // flush writes until nothing is left to write.
 func (s *session) flush() {
 	for {
-		s.mu.Lock()
-		if len(s.queue) == 0 {
-			s.queue, s.writing = nil, false
-			s.mu.Unlock()
+		batch := s.waiting()
+		if len(batch) == 0 {
 			return
 		}
-		o := s.queue[0]
-		s.queue = s.queue[1:]
-		s.mu.Unlock()
-		if err := s.deliver(o); err != nil {
+		if err := s.deliver(batch); err != nil {
 			s.cancel() // the reading goroutine clears up
 			return
 		}
 	}
 }
 
-func (s *session) deliver(o outgoing) error {
-	// Not of s.ctx: the goodbye of a hub that closes must get through.
-	timeout := writeTimeout
-	if o.close != 0 {
-		timeout = closeTimeout
+// waiting takes what goes into the next frame; nothing, and there is none.
+func (s *session) waiting() []outgoing {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := min(len(s.queue), wire.MaxBatch)
+	batch := s.queue[:n:n]
+	s.queue = s.queue[n:]
+	if n == 0 {
+		s.queue, s.writing = nil, false
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), timeout)
-	defer cancel()
+	return batch
+}
+
+// deliver writes messages, as many in a frame as fit.
+func (s *session) deliver(batch []outgoing) error {
+	var frame [][]byte
+	size := 0
+	for _, o := range batch {
+		raw, err := s.encode(o)
+		if err != nil {
+			return err
+		}
+		if raw == nil {
+			continue
+		}
+		if size+len(raw) > wire.MaxToWorker {
+			if err := s.writeFrame(frame, writeTimeout); err != nil {
+				return err
+			}
+			frame, size = nil, 0
+		}
+		frame = append(frame, raw)
+		size += len(raw) + 1
+	}
+	last := batch[len(batch)-1]
+	if last.close == 0 {
+		return s.writeFrame(frame, writeTimeout)
+	}
+	if err := s.writeFrame(frame, closeTimeout); err != nil {
+		return err
+	}
+	s.conn.Close(last.close, "") // fails if the worker does not answer
+	return errors.New("closed")
+}
+
+// encode makes a message; nil, if it was a lease that cannot be made.
+func (s *session) encode(o outgoing) ([]byte, error) {
+	if o.raw != nil {
+		return o.raw, nil
+	}
 	if o.lease != nil {
 		m, err := s.hub.leaseMessage(*o.lease)
 		if err != nil {
 			s.hub.cannotLend(s, *o.lease, err)
-			return nil
+			return nil, nil
 		}
 		o.msg = m
 	}
-	if o.raw == nil {
-		raw, err := wire.Encode(o.msg)
-		if err != nil {
-			s.hub.log.Error("a message cannot be sent", "error", err)
-			return err
-		}
-		o.raw = raw
+	raw, err := wire.Encode(o.msg)
+	if err != nil {
+		s.hub.log.Error("a message cannot be sent", "error", err)
 	}
-	if err := s.conn.Write(ctx, websocket.MessageText, o.raw); err != nil {
-		return err
+	return raw, err
+}
+
+// writeFrame is not of s.ctx: the goodbye of a hub that closes must get through.
+func (s *session) writeFrame(frame [][]byte, timeout time.Duration) error {
+	if len(frame) == 0 {
+		return nil
 	}
-	if o.close != 0 {
-		s.conn.Close(o.close, "") // fails if the worker does not answer
-		return errors.New("closed")
-	}
-	return nil
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), timeout)
+	defer cancel()
+	return s.conn.Write(ctx, websocket.MessageText, wire.Frame(frame))
 }
 
 // cannotLend takes back a lease that could not be sent.

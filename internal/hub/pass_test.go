@@ -269,6 +269,7 @@ func TestRotate(t *testing.T) {
 	if status, code := h.postJSON("/v1/tokens/rotate", next, wire.RotateRequest{}); status != http.StatusOK {
 		t.Fatal(status, code)
 	}
+	w.send(&wire.Return{ID: l.ID, Reason: wire.ReturnStopped}) // only its token speaks for it now
 	w.send(w.result(l, "x"))
 	if r := await[*wire.Refused](w); r.Code != wire.CodeLeaseInvalid {
 		t.Errorf("%+v", r)

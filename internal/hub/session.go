@@ -86,16 +86,16 @@ func (s *session) join() error {
 	if err := s.write(ctx, hello); err != nil {
 		return err
 	}
-	m, err := s.read(ctx)
+	all, err := s.read(ctx)
 	if err != nil && ctx.Err() != nil && s.ctx.Err() == nil {
 		return refusal(wire.CodeJoinTimeout, "no join within %s", wire.JoinTimeout)
 	}
 	if err != nil {
 		return err
 	}
-	join, ok := m.(*wire.Join)
-	if !ok {
-		return refusal(wire.CodeMessage, "the first message must be join")
+	join, ok := all[0].(*wire.Join)
+	if !ok || len(all) > 1 {
+		return refusal(wire.CodeMessage, "the first message must be join, alone in its frame")
 	}
 	if err := wire.VerifyJoin(hello, join); err != nil {
 		return err
@@ -150,36 +150,39 @@ func (h *Hub) leave(s *session) {
 	h.log.Debug("worker left", "worker", s.worker, "client", s.client)
 }
 
-// read returns the next message. An error without a code means that the
-// connection is gone.
-func (s *session) read(ctx context.Context) (wire.FromWorker, error) {
+// read returns the messages of the next frame, of which there is one at least.
+// An error without a code means that the connection is gone.
+func (s *session) read(ctx context.Context) ([]wire.FromWorker, error) {
 	typ, data, err := s.conn.Read(ctx)
 	if err != nil {
 		if errors.Is(err, websocket.ErrMessageTooBig) {
-			return nil, refusal(wire.CodeMessage, "message: over %d bytes", wire.MaxToHub)
+			return nil, refusal(wire.CodeMessage, "frame: over %d bytes", wire.MaxToHub)
 		}
 		return nil, err
 	}
 	if typ != websocket.MessageText {
 		return nil, refusal(wire.CodeMessage, "message: binary; messages are text")
 	}
-	// A worker that sends too fast waits: its messages stay in its socket.
-	if err := s.limiter.Wait(ctx); err != nil {
+	all, err := wire.DecodeFromWorker(data)
+	if err != nil {
 		return nil, err
 	}
-	return wire.DecodeFromWorker(data)
+	// A worker that sends too fast waits: its messages stay in its socket.
+	return all, s.limiter.WaitN(ctx, len(all))
 }
 
 // listen takes messages until the connection ends; its error, if any, is the
 // worker's.
 func (s *session) listen() error {
 	for {
-		m, err := s.read(s.ctx)
+		all, err := s.read(s.ctx)
 		if err != nil {
 			return err
 		}
-		if err := s.hub.handle(s, m); err != nil {
-			return err
+		for _, m := range all {
+			if err := s.hub.handle(s, m); err != nil {
+				return err
+			}
 		}
 	}
 }

@@ -111,7 +111,7 @@ func (h *Hub) leaseMessage(l job.Lease) (*wire.Lease, error) {
 // take brings a vote from a session to the disk, and answers when it is there.
 // It returns an error if the vote is refused at once.
 func (h *Hub) take(s *session, m *wire.Result) error {
-	l, err := h.tokens.readLease(m.Token)
+	l, err := h.leaseOf(s, m)
 	if err != nil {
 		return err
 	}
@@ -131,6 +131,18 @@ func (h *Hub) take(s *session, m *wire.Result) error {
 		return refusal(wire.CodeInternal, "the hub cannot write")
 	}
 	return nil
+}
+
+// leaseOf is the lease that a vote is on: one that this worker holds, or the one
+// that the token says was lent, which costs as much as the vote's own signature.
+func (h *Hub) leaseOf(s *session, m *wire.Result) (job.Lease, error) {
+	h.mu.Lock()
+	l, held := h.machine.Alive(s.id, m.Vote.Lease)
+	h.mu.Unlock()
+	if held {
+		return l, nil
+	}
+	return h.tokens.readLease(m.Token)
 }
 
 // durable answers a vote whose fate on the disk is known.

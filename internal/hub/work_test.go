@@ -278,42 +278,52 @@ func TestVoteRefusals(t *testing.T) {
 	cases := map[string]struct {
 		code string
 		make func(*worker, *wire.Lease) *wire.Result
+		held bool // it is refused of a lease that the worker holds, too
 	}{
 		"garbled token": {wire.CodeLeaseInvalid, func(w *worker, l *wire.Lease) *wire.Result {
 			r := w.result(l, "x")
 			r.Token = r.Token[:len(r.Token)-4] + "AAAA"
 			return r
-		}},
-		"another worker's lease": {wire.CodeLeaseInvalid, func(w *worker, l *wire.Lease) *wire.Result { return w.result(foreign, "x") }},
-		"expired token":          {wire.CodeLeaseInvalid, token(func(l *job.Lease) { l.Since, l.Until = l.Since.Add(-time.Hour), l.Since.Add(-time.Hour) })},
+		}, false},
+		"another worker's lease": {wire.CodeLeaseInvalid, func(w *worker, l *wire.Lease) *wire.Result { return w.result(foreign, "x") }, true},
+		"expired token":          {wire.CodeLeaseInvalid, token(func(l *job.Lease) { l.Since, l.Until = l.Since.Add(-time.Hour), l.Since.Add(-time.Hour) }), false},
 		"signature": {wire.CodeVoteSignature, func(w *worker, l *wire.Lease) *wire.Result {
 			r := w.result(l, "x")
 			r.Vote.Fuel++
 			return r
-		}},
-		"other task":        {wire.CodeVoteMismatch, spoil(func(v *wire.Vote) { v.Task++ })},
-		"other lane":        {wire.CodeVoteMismatch, spoil(func(v *wire.Vote) { v.Lane++ })},
-		"other order":       {wire.CodeVoteMismatch, spoil(func(v *wire.Vote) { v.Order[0]++ })},
-		"other lease":       {wire.CodeVoteMismatch, token(func(l *job.Lease) { l.ID[0]++ })},
-		"other module":      {wire.CodeVoteMismatch, spoil(func(v *wire.Vote) { v.Module[0]++ })},
-		"other input":       {wire.CodeVoteMismatch, spoil(func(v *wire.Vote) { v.Input[0]++ })},
-		"other output":      {wire.CodeVoteMismatch, spoil(func(v *wire.Vote) { v.Output[0]++ })},
-		"much fuel":         {wire.CodeVoteMismatch, spoil(func(v *wire.Vote) { v.Fuel = 1e10 + 1 })},
-		"fuel not all used": {wire.CodeVoteMismatch, spoil(func(v *wire.Vote) { v.End = wire.EndFuel })},
-		"long output":       {wire.CodeVoteMismatch, func(w *worker, l *wire.Lease) *wire.Result { return w.result(l, strings.Repeat("x", 65537)) }},
-		"unknown order":     {wire.CodeUnknownOrder, token(func(l *job.Lease) { l.Order[0]++ })},
-		"task out of range": {wire.CodeVoteMismatch, token(func(l *job.Lease) { l.Task = 100 })},
+		}, true},
+		"other task":        {wire.CodeVoteMismatch, spoil(func(v *wire.Vote) { v.Task++ }), true},
+		"other lane":        {wire.CodeVoteMismatch, spoil(func(v *wire.Vote) { v.Lane++ }), true},
+		"other order":       {wire.CodeVoteMismatch, spoil(func(v *wire.Vote) { v.Order[0]++ }), true},
+		"other lease":       {wire.CodeVoteMismatch, token(func(l *job.Lease) { l.ID[0]++ }), false},
+		"other module":      {wire.CodeVoteMismatch, spoil(func(v *wire.Vote) { v.Module[0]++ }), true},
+		"other input":       {wire.CodeVoteMismatch, spoil(func(v *wire.Vote) { v.Input[0]++ }), true},
+		"other output":      {wire.CodeVoteMismatch, spoil(func(v *wire.Vote) { v.Output[0]++ }), true},
+		"much fuel":         {wire.CodeVoteMismatch, spoil(func(v *wire.Vote) { v.Fuel = 1e10 + 1 }), true},
+		"fuel not all used": {wire.CodeVoteMismatch, spoil(func(v *wire.Vote) { v.End = wire.EndFuel }), true},
+		"long output":       {wire.CodeVoteMismatch, func(w *worker, l *wire.Lease) *wire.Result { return w.result(l, strings.Repeat("x", 65537)) }, true},
+		"unknown order":     {wire.CodeUnknownOrder, token(func(l *job.Lease) { l.Order[0]++ }), false},
+		"task out of range": {wire.CodeVoteMismatch, token(func(l *job.Lease) { l.Task = 100 }), false},
 	}
 	n := 100
-	for name, c := range cases {
+	try := func(name, code string, make func(*worker, *wire.Lease) *wire.Result, held bool) {
 		n++
 		w := h.join(n)
 		l := w.want(1)
-		w.send(c.make(w, l))
-		if r := await[*wire.Refused](w); r.Code != c.code {
-			t.Errorf("%s: refused with %s (%s), want %s", name, r.Code, r.Message, c.code)
+		if !held { // only the token speaks for it
+			w.send(&wire.Return{ID: l.ID, Reason: wire.ReturnStopped})
+		}
+		w.send(make(w, l))
+		if r := await[*wire.Refused](w); r.Code != code {
+			t.Errorf("%s (held: %v): refused with %s (%s), want %s", name, held, r.Code, r.Message, code)
 		}
 		w.conn.CloseNow()
+	}
+	for name, c := range cases {
+		try(name, c.code, c.make, false)
+		if c.held {
+			try(name, c.code, c.make, true)
+		}
 	}
 	if votes := h.Status().Votes; votes != 0 {
 		t.Errorf("%d votes were taken", votes)

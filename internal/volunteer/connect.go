@@ -26,59 +26,60 @@ const (
 // connect joins the hub and serves the connection until it ends. A nil error
 // means that all has been said.
 func (v *Volunteer) connect(ctx context.Context) error {
-	conn, err := v.join(ctx)
+	conn, begun, err := v.join(ctx)
 	if err != nil {
 		return fmt.Errorf("connecting to %s: %w", v.url, err)
 	}
 	defer conn.CloseNow() // when it was not closed before
-	return v.serve(ctx, conn)
+	return v.serve(ctx, conn, begun)
 }
 
-// join returns a connection that has been greeted.
-func (v *Volunteer) join(ctx context.Context) (*websocket.Conn, error) {
+// join returns a connection that has been greeted, and what came with the
+// greeting's last message.
+func (v *Volunteer) join(ctx context.Context) (_ *websocket.Conn, begun []wire.FromHub, _ error) {
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
 	defer context.AfterFunc(v.settled, cancel)() // then there is no reason to join
 	conn, _, err := websocket.Dial(ctx, v.url, &websocket.DialOptions{Subprotocols: []string{wire.Subprotocol}})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	conn.SetReadLimit(wire.MaxToWorker)
 	if conn.Subprotocol() != wire.Subprotocol {
 		err = errors.New("it does not speak " + wire.Subprotocol)
 	} else {
-		err = v.greet(ctx, conn)
+		begun, err = v.greet(ctx, conn)
 	}
 	if err != nil {
 		_ = conn.CloseNow() // err says more
-		return nil, err
+		return nil, nil, err
 	}
-	return conn, nil
+	return conn, begun, nil
 }
 
-// greet proves the worker's key.
-func (v *Volunteer) greet(ctx context.Context, conn *websocket.Conn) error {
-	m, err := receive(ctx, conn)
+// greet proves the worker's key, and returns what follows the welcome in its frame.
+func (v *Volunteer) greet(ctx context.Context, conn *websocket.Conn) ([]wire.FromHub, error) {
+	all, err := receive(ctx, conn)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	hello, ok := m.(*wire.Hello)
-	if !ok {
-		return refusedBy(m)
+	hello, ok := all[0].(*wire.Hello)
+	if !ok || len(all) > 1 {
+		return nil, refusedBy(all[len(all)-1])
 	}
 	if err := write(ctx, conn, wire.SignJoin(hello, v.opt.Key, v.opt.Agent)); err != nil {
-		return err
+		return nil, err
 	}
-	if m, err = receive(ctx, conn); err != nil {
-		return err
+	if all, err = receive(ctx, conn); err != nil {
+		return nil, err
 	}
-	welcome, ok := m.(*wire.Welcome)
+	welcome, ok := all[0].(*wire.Welcome)
 	if !ok {
-		return refusedBy(m)
+		return nil, refusedBy(all[0])
 	}
 	v.visit.Store(welcome.Visit)
 	v.log.Info("joined", "hub", v.opt.Hub, "hub_key", hello.Hub, "halted", welcome.Halted)
-	return nil
+	return all[1:], nil
 }
 
 // refusedBy is the error for a message that does not continue the greeting.
@@ -89,7 +90,8 @@ func refusedBy(m wire.FromHub) error {
 	return canon.Fail(wire.CodeMessage, "the hub sent a %T where the greeting goes on", m)
 }
 
-func receive(ctx context.Context, conn *websocket.Conn) (wire.FromHub, error) {
+// receive returns the messages of the next frame, of which there is one at least.
+func receive(ctx context.Context, conn *websocket.Conn) ([]wire.FromHub, error) {
 	kind, data, err := conn.Read(ctx)
 	if err != nil {
 		return nil, err
@@ -108,8 +110,8 @@ func write(ctx context.Context, conn *websocket.Conn, m wire.FromWorker) error {
 	return conn.Write(ctx, websocket.MessageText, data)
 }
 
-// serve works on a joined connection.
-func (v *Volunteer) serve(ctx context.Context, conn *websocket.Conn) error {
+// serve works on a joined connection, first on the messages that have come.
+func (v *Volunteer) serve(ctx context.Context, conn *websocket.Conn, all []wire.FromHub) error {
 	ctx, fail := context.WithCancelCause(ctx)
 	out := newOutbox()
 	v.attach(out)
@@ -120,9 +122,12 @@ func (v *Volunteer) serve(ctx context.Context, conn *websocket.Conn) error {
 	defer v.detach()
 
 	for {
-		m, err := receive(ctx, conn)
+		var err error
+		for i := 0; i < len(all) && err == nil; i++ {
+			err = v.dispatch(all[i])
+		}
 		if err == nil {
-			err = v.dispatch(m)
+			all, err = receive(ctx, conn)
 		}
 		if err != nil {
 			fail(err)

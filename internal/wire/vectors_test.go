@@ -79,11 +79,11 @@ func classOf(err error) string {
 func (v *vector) open(t *testing.T) error {
 	switch v.Kind {
 	case "to_worker":
-		m, err := DecodeFromHub([]byte(v.Message))
-		return v.same(t, m, err)
+		all, err := DecodeFromHub([]byte(v.Message))
+		return same(t, v, all, err)
 	case "to_hub":
-		m, err := DecodeFromWorker([]byte(v.Message))
-		return v.same(t, m, err)
+		all, err := DecodeFromWorker([]byte(v.Message))
+		return same(t, v, all, err)
 	case "vote":
 		return v.openVote(t)
 	case "checkpoint":
@@ -91,29 +91,34 @@ func (v *vector) open(t *testing.T) error {
 	case "file":
 		return v.openFile(t)
 	case "join":
-		m, err := DecodeFromWorker([]byte(v.Message))
+		all, err := DecodeFromWorker([]byte(v.Message))
 		if err != nil {
 			return err
 		}
 		hello := &Hello{}
 		copy(hello.Hub[:], unhex(t, v.Hub))
 		copy(hello.Nonce[:], unhex(t, v.Nonce))
-		return VerifyJoin(hello, m.(*Join))
+		return VerifyJoin(hello, all[0].(*Join))
 	}
 	t.Fatalf("%s: kind %q", v.Name, v.Kind)
 	return nil
 }
 
-// same checks that a good message is written as it was read.
-func (v *vector) same(t *testing.T, m Message, err error) error {
+// same checks that a good frame is written as it was read.
+func same[M Message](t *testing.T, v *vector, all []M, err error) error {
 	if err != nil {
 		return err
 	}
-	data, err := Encode(m)
-	if v.Name != "to_hub spaced" && v.Name != "to_worker reordered" && string(data) != v.Message {
+	frame := make([][]byte, len(all))
+	for i, m := range all {
+		if frame[i], err = Encode(m); err != nil {
+			return err
+		}
+	}
+	if data := Frame(frame); v.Name != "to_hub spaced" && v.Name != "to_worker reordered" && string(data) != v.Message {
 		t.Errorf("%s: written as %s", v.Name, data)
 	}
-	return err
+	return nil
 }
 
 func (v *vector) openVote(t *testing.T) error {
@@ -195,7 +200,10 @@ func makeVectors(t *testing.T) map[string][]byte {
 		kind, _, _ := strings.Cut(name, " ")
 		add(vector{Name: name, Kind: kind, Class: CodeMessage, Message: message})
 	}
-	add(vector{Name: "to_hub spaced", Kind: "to_hub", Class: "ok", Message: "\n{ \"leases\" : 3 ,\t\"type\": \"want\" }\r\n"})
+	add(vector{Name: "to_hub spaced", Kind: "to_hub", Class: "ok", Message: "\r{ \"leases\" : 3 ,\t\"type\": \"want\" }\r "})
+	add(vector{Name: "to_hub several", Kind: "to_hub", Class: "ok", Message: `{"type":"want","leases":3}` + "\n" + `{"type":"want","leases":0}`})
+	add(vector{Name: "to_worker several", Kind: "to_worker", Class: "ok", Message: `{"type":"idle"}` + "\n" + startLease(t) + "\n" + `{"type":"resume"}`})
+	add(vector{Name: "to_worker as many as may be", Kind: "to_worker", Class: "ok", Message: strings.Repeat("{\"type\":\"idle\"}\n", MaxBatch-1) + `{"type":"idle"}`})
 	add(vector{Name: "to_worker reordered", Kind: "to_worker", Class: "ok", Message: `{"halted":false,"session":"","visit":60,"type":"welcome"}`})
 	add(vector{Name: "to_worker welcome visit unknown", Kind: "to_worker", Class: "ok", Message: `{"type":"welcome","halted":false,"visit":0,"session":""}`})
 	add(vector{Name: "to_worker lease from the start", Kind: "to_worker", Class: "ok", Message: startLease(t)})
@@ -241,94 +249,100 @@ func badMessages(t *testing.T) map[string]string {
 	}
 	id, checkpoint := testID.String(), canon.Sum([]byte("checkpoint")).String()
 	return map[string]string{
-		"to_worker empty":             "",
-		"to_worker null":              "null",
-		"to_worker array":             `["idle"]`,
-		"to_worker no type":           `{}`,
-		"to_worker type number":       `{"type":1}`,
-		"to_worker unknown type":      `{"type":"lend"}`,
-		"to_worker prototype type":    `{"type":"constructor"}`,
-		"to_worker wrong direction":   good["want"],
-		"to_worker trailing":          good["idle"] + "{}",
-		"to_worker unknown member":    `{"type":"idle","more":1}`,
-		"to_worker proto member":      `{"type":"idle","__proto__":1}`,
-		"to_worker missing member":    `{"type":"welcome"}`,
-		"to_worker null member":       `{"type":"welcome","halted":null,"visit":0,"session":""}`,
-		"to_worker cased member":      `{"type":"welcome","Halted":true,"visit":0,"session":""}`,
-		"to_worker bool as number":    `{"type":"welcome","halted":1,"visit":0,"session":""}`,
-		"to_worker bool as text":      `{"type":"welcome","halted":"true","visit":0,"session":""}`,
-		"to_worker upper case hex":    swap("ack", id, strings.ToUpper(id)),
-		"to_worker short hex":         swap("ack", id, id[2:]),
-		"to_worker hex that is none":  swap("ack", id, "zz"+id[2:]),
-		"to_worker verdict":           swap("ack", "pending", "won"),
-		"to_worker negative task":     swap("lease", fmt.Sprint(MaxTask), "-1"),
-		"to_worker fraction task":     swap("lease", fmt.Sprint(MaxTask), "1.5"),
-		"to_worker large task":        swap("lease", fmt.Sprint(MaxTask), fmt.Sprint(MaxTask+1)),
-		"to_worker huge task":         swap("lease", fmt.Sprint(MaxTask), "18446744073709551616"),
-		"to_worker text task":         swap("lease", fmt.Sprint(MaxTask), `"1"`),
-		"to_worker lane":              swap("lease", `"lane":2`, `"lane":256`),
-		"to_worker visit missing":     `{"type":"welcome","halted":true,"session":""}`,
-		"to_worker session missing":   `{"type":"welcome","halted":true,"visit":75}`,
-		"to_worker session spaced":    swap("welcome", `"session":"a.b.c"`, `"session":"a b"`),
-		"to_worker visit large":       swap("welcome", `"visit":75`, `"visit":1048577`),
-		"to_worker checkpoint short":  swap("lease", checkpoint, checkpoint[2:]),
-		"to_worker checkpoint upper":  swap("lease", checkpoint, strings.ToUpper(checkpoint)),
-		"to_worker checkpoint zero":   swap("lease", checkpoint, strings.Repeat("0", 64)),
-		"to_worker kept segments":     swap("kept", "16383", "16384"),
-		"to_worker offer back":        good["checkpoint"],
-		"to_hub kept":                 good["kept"],
-		"to_hub checkpoint zero":      swap("checkpoint", `"segments":2`, `"segments":0`),
-		"to_hub checkpoint last":      swap("checkpoint", `"segments":2`, `"segments":16384`),
-		"to_hub checkpoint from":      swap("checkpoint", `"from":1`, `"from":2`),
-		"to_hub checkpoint type":      swap("checkpoint", CheckpointType, VoteType),
-		"to_hub checkpoint end":       swap("checkpoint", `"from":1`, `"from":1,"end":"exit"`),
-		"to_hub checkpoint text":      swap("checkpoint", `"checkpoint":{`, `"checkpoint":"{`),
-		"to_hub checkpoint links":     strings.Replace(good["checkpoint"], `"links":"`, `"link":"`, 1),
-		"to_hub checkpoint id":        swap("checkpoint", `"lease":"a.b.c"`, `"id":"`+id+`"`),
-		"to_hub result no links":      strings.Replace(good["result"], `"links":"`, `"link":"`, 1),
-		"to_hub vote segments zero":   swap("result", `"segments":3`, `"segments":0`),
-		"to_hub vote segments large":  swap("result", `"segments":3`, `"segments":16385`),
-		"to_hub vote from":            swap("result", `"from":2`, `"from":3`),
-		"to_hub vote no transcript":   strings.Replace(good["result"], `"transcript"`, `"transcripts"`, 1),
-		"to_worker seconds zero":      swap("lease", `"seconds":90`, `"seconds":0`),
-		"to_worker seconds large":     swap("lease", `"seconds":90`, `"seconds":1048577`),
-		"to_worker base64 unpadded":   swap("lease", `"MTIK"`, `"MTI"`),
-		"to_worker base64 url":        swap("lease", `"MTIK"`, `"MT-_"`),
-		"to_worker base64 loose bits": swap("lease", `"MTIK"`, `"MTJ="`),
-		"to_worker base64 newline":    swap("lease", `"MTIK"`, `"MT\nIK"`),
-		"to_worker token space":       swap("lease", "a.b.c", "a b"),
-		"to_worker token empty":       swap("lease", "a.b.c", ""),
-		"to_worker token long":        swap("lease", "a.b.c", strings.Repeat("a", MaxToken+1)),
-		"to_worker kill scope":        `{"type":"kill","scope":"world","target":"","reason":""}`,
-		"to_worker kill all target":   `{"type":"kill","scope":"all","target":"` + id + `","reason":""}`,
-		"to_worker kill order empty":  `{"type":"kill","scope":"order","target":"","reason":""}`,
-		"to_worker kill order id":     `{"type":"kill","scope":"order","target":"` + id + `","reason":""}`,
-		"to_worker kill reason long":  `{"type":"kill","scope":"all","target":"","reason":"` + strings.Repeat("x", MaxReason+1) + `"}`,
-		"to_worker error code empty":  `{"type":"error","code":"","message":""}`,
-		"to_worker error not ascii":   `{"type":"error","code":"slow","message":"caf` + "\u00e9" + `"}`,
-		"to_worker error control":     `{"type":"error","code":"slow","message":"a\u0007"}`,
-		"to_hub duplicate member":     `{"type":"want","leases":1,"leases":2}`,
-		"to_hub escaped text":         swap("join", "test/1", `\u0074est/1`),
-		"to_hub escaped slash":        swap("join", "test/1", `test\/1`),
-		"to_hub exponent":             `{"type":"want","leases":1e1}`,
-		"to_hub leading zero":         `{"type":"want","leases":01}`,
-		"to_hub minus zero":           `{"type":"want","leases":-0}`,
-		"to_hub want too many":        `{"type":"want","leases":65}`,
-		"to_hub wrong direction":      good["idle"],
-		"to_hub agent empty":          swap("join", "test/1", ""),
-		"to_hub agent long":           swap("join", "test/1", strings.Repeat("a", MaxAgent+1)),
-		"to_hub permille":             swap("progress", `"permille":1000`, `"permille":1001`),
-		"to_hub progress text long":   swap("progress", "halfway", strings.Repeat("a", MaxText+1)),
-		"to_hub fuel over 2 53":       swap("progress", fmt.Sprint(canon.MaxInteger), fmt.Sprint(canon.MaxInteger+1)),
-		"to_hub return reason":        swap("return", `"refused"`, `"bored"`),
-		"to_hub return check":         swap("return", "module_sha256", "Module"),
-		"to_hub vote text":            swap("result", `"vote":{`, `"vote":"{`),
-		"to_hub vote nested":          swap("result", `"code":0`, `"code":{}`),
-		"to_hub vote unknown member":  swap("result", `"code":0`, `"code":0,"more":0`),
-		"to_hub vote type":            swap("result", VoteType, "countersign.vote/v2"),
-		"to_hub vote end":             swap("result", `"exit"`, `"deadline"`),
-		"to_hub vote code of a trap":  strings.Replace(swap("result", `"exit"`, `"trap"`), `"code":0`, `"code":1`, 1),
-		"to_hub vote code large":      swap("result", `"code":0`, `"code":4294967296`),
+		"to_worker empty":                    "",
+		"to_worker null":                     "null",
+		"to_worker array":                    `["idle"]`,
+		"to_worker no type":                  `{}`,
+		"to_worker type number":              `{"type":1}`,
+		"to_worker unknown type":             `{"type":"lend"}`,
+		"to_worker prototype type":           `{"type":"constructor"}`,
+		"to_worker wrong direction":          good["want"],
+		"to_worker too many":                 strings.Repeat(good["idle"]+"\n", MaxBatch) + good["idle"],
+		"to_worker newline at the end":       good["idle"] + "\n",
+		"to_worker newline at the beginning": "\n" + good["idle"],
+		"to_worker newline in a message":     strings.Replace(good["idle"], "{", "{\n", 1),
+		"to_worker one of several is bad":    good["idle"] + "\n" + good["want"],
+		"to_worker array of messages":        "[" + good["idle"] + "]",
+		"to_worker trailing":                 good["idle"] + "{}",
+		"to_worker unknown member":           `{"type":"idle","more":1}`,
+		"to_worker proto member":             `{"type":"idle","__proto__":1}`,
+		"to_worker missing member":           `{"type":"welcome"}`,
+		"to_worker null member":              `{"type":"welcome","halted":null,"visit":0,"session":""}`,
+		"to_worker cased member":             `{"type":"welcome","Halted":true,"visit":0,"session":""}`,
+		"to_worker bool as number":           `{"type":"welcome","halted":1,"visit":0,"session":""}`,
+		"to_worker bool as text":             `{"type":"welcome","halted":"true","visit":0,"session":""}`,
+		"to_worker upper case hex":           swap("ack", id, strings.ToUpper(id)),
+		"to_worker short hex":                swap("ack", id, id[2:]),
+		"to_worker hex that is none":         swap("ack", id, "zz"+id[2:]),
+		"to_worker verdict":                  swap("ack", "pending", "won"),
+		"to_worker negative task":            swap("lease", fmt.Sprint(MaxTask), "-1"),
+		"to_worker fraction task":            swap("lease", fmt.Sprint(MaxTask), "1.5"),
+		"to_worker large task":               swap("lease", fmt.Sprint(MaxTask), fmt.Sprint(MaxTask+1)),
+		"to_worker huge task":                swap("lease", fmt.Sprint(MaxTask), "18446744073709551616"),
+		"to_worker text task":                swap("lease", fmt.Sprint(MaxTask), `"1"`),
+		"to_worker lane":                     swap("lease", `"lane":2`, `"lane":256`),
+		"to_worker visit missing":            `{"type":"welcome","halted":true,"session":""}`,
+		"to_worker session missing":          `{"type":"welcome","halted":true,"visit":75}`,
+		"to_worker session spaced":           swap("welcome", `"session":"a.b.c"`, `"session":"a b"`),
+		"to_worker visit large":              swap("welcome", `"visit":75`, `"visit":1048577`),
+		"to_worker checkpoint short":         swap("lease", checkpoint, checkpoint[2:]),
+		"to_worker checkpoint upper":         swap("lease", checkpoint, strings.ToUpper(checkpoint)),
+		"to_worker checkpoint zero":          swap("lease", checkpoint, strings.Repeat("0", 64)),
+		"to_worker kept segments":            swap("kept", "16383", "16384"),
+		"to_worker offer back":               good["checkpoint"],
+		"to_hub kept":                        good["kept"],
+		"to_hub checkpoint zero":             swap("checkpoint", `"segments":2`, `"segments":0`),
+		"to_hub checkpoint last":             swap("checkpoint", `"segments":2`, `"segments":16384`),
+		"to_hub checkpoint from":             swap("checkpoint", `"from":1`, `"from":2`),
+		"to_hub checkpoint type":             swap("checkpoint", CheckpointType, VoteType),
+		"to_hub checkpoint end":              swap("checkpoint", `"from":1`, `"from":1,"end":"exit"`),
+		"to_hub checkpoint text":             swap("checkpoint", `"checkpoint":{`, `"checkpoint":"{`),
+		"to_hub checkpoint links":            strings.Replace(good["checkpoint"], `"links":"`, `"link":"`, 1),
+		"to_hub checkpoint id":               swap("checkpoint", `"lease":"a.b.c"`, `"id":"`+id+`"`),
+		"to_hub result no links":             strings.Replace(good["result"], `"links":"`, `"link":"`, 1),
+		"to_hub vote segments zero":          swap("result", `"segments":3`, `"segments":0`),
+		"to_hub vote segments large":         swap("result", `"segments":3`, `"segments":16385`),
+		"to_hub vote from":                   swap("result", `"from":2`, `"from":3`),
+		"to_hub vote no transcript":          strings.Replace(good["result"], `"transcript"`, `"transcripts"`, 1),
+		"to_worker seconds zero":             swap("lease", `"seconds":90`, `"seconds":0`),
+		"to_worker seconds large":            swap("lease", `"seconds":90`, `"seconds":1048577`),
+		"to_worker base64 unpadded":          swap("lease", `"MTIK"`, `"MTI"`),
+		"to_worker base64 url":               swap("lease", `"MTIK"`, `"MT-_"`),
+		"to_worker base64 loose bits":        swap("lease", `"MTIK"`, `"MTJ="`),
+		"to_worker base64 newline":           swap("lease", `"MTIK"`, `"MT\nIK"`),
+		"to_worker token space":              swap("lease", "a.b.c", "a b"),
+		"to_worker token empty":              swap("lease", "a.b.c", ""),
+		"to_worker token long":               swap("lease", "a.b.c", strings.Repeat("a", MaxToken+1)),
+		"to_worker kill scope":               `{"type":"kill","scope":"world","target":"","reason":""}`,
+		"to_worker kill all target":          `{"type":"kill","scope":"all","target":"` + id + `","reason":""}`,
+		"to_worker kill order empty":         `{"type":"kill","scope":"order","target":"","reason":""}`,
+		"to_worker kill order id":            `{"type":"kill","scope":"order","target":"` + id + `","reason":""}`,
+		"to_worker kill reason long":         `{"type":"kill","scope":"all","target":"","reason":"` + strings.Repeat("x", MaxReason+1) + `"}`,
+		"to_worker error code empty":         `{"type":"error","code":"","message":""}`,
+		"to_worker error not ascii":          `{"type":"error","code":"slow","message":"caf` + "\u00e9" + `"}`,
+		"to_worker error control":            `{"type":"error","code":"slow","message":"a\u0007"}`,
+		"to_hub duplicate member":            `{"type":"want","leases":1,"leases":2}`,
+		"to_hub escaped text":                swap("join", "test/1", `\u0074est/1`),
+		"to_hub escaped slash":               swap("join", "test/1", `test\/1`),
+		"to_hub exponent":                    `{"type":"want","leases":1e1}`,
+		"to_hub leading zero":                `{"type":"want","leases":01}`,
+		"to_hub minus zero":                  `{"type":"want","leases":-0}`,
+		"to_hub want too many":               `{"type":"want","leases":65}`,
+		"to_hub wrong direction":             good["idle"],
+		"to_hub agent empty":                 swap("join", "test/1", ""),
+		"to_hub agent long":                  swap("join", "test/1", strings.Repeat("a", MaxAgent+1)),
+		"to_hub permille":                    swap("progress", `"permille":1000`, `"permille":1001`),
+		"to_hub progress text long":          swap("progress", "halfway", strings.Repeat("a", MaxText+1)),
+		"to_hub fuel over 2 53":              swap("progress", fmt.Sprint(canon.MaxInteger), fmt.Sprint(canon.MaxInteger+1)),
+		"to_hub return reason":               swap("return", `"refused"`, `"bored"`),
+		"to_hub return check":                swap("return", "module_sha256", "Module"),
+		"to_hub vote text":                   swap("result", `"vote":{`, `"vote":"{`),
+		"to_hub vote nested":                 swap("result", `"code":0`, `"code":{}`),
+		"to_hub vote unknown member":         swap("result", `"code":0`, `"code":0,"more":0`),
+		"to_hub vote type":                   swap("result", VoteType, "countersign.vote/v2"),
+		"to_hub vote end":                    swap("result", `"exit"`, `"deadline"`),
+		"to_hub vote code of a trap":         strings.Replace(swap("result", `"exit"`, `"trap"`), `"code":0`, `"code":1`, 1),
+		"to_hub vote code large":             swap("result", `"code":0`, `"code":4294967296`),
 	}
 }
 

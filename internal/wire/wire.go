@@ -7,6 +7,7 @@
 package wire
 
 import (
+	"bytes"
 	"time"
 
 	"github.com/countersign/countersign/internal/canon"
@@ -17,10 +18,11 @@ const (
 	Subprotocol = "countersign.v1"
 	WorkPath    = "/v1/work"
 
-	MaxToHub     = 4 << 20 // bytes of one message
+	MaxToHub     = 4 << 20 // bytes of one frame
 	MaxToWorker  = 1 << 20
-	MaxRate      = 50  // messages a second that a hub takes of a worker
-	MaxBurst     = 200 // that it takes at once
+	MaxBatch     = 64   // messages in a frame
+	MaxRate      = 1000 // messages a second that a hub takes of a worker
+	MaxBurst     = 2000 // that it takes at once
 	MaxWant      = 64
 	MaxInput     = 65536   // bytes of one task's input
 	MaxProof     = 40      // hashes that prove an input
@@ -61,14 +63,38 @@ type Message interface {
 	members(*codec)
 }
 
-// DecodeFromHub reads a message that a worker received.
-func DecodeFromHub(data []byte) (FromHub, error) {
-	return decode(data, MaxToWorker, hubMessages)
+// DecodeFromHub reads a frame that a worker received: one message, or several.
+func DecodeFromHub(frame []byte) ([]FromHub, error) {
+	return decodeAll(frame, MaxToWorker, hubMessages)
 }
 
-// DecodeFromWorker reads a message that a hub received.
-func DecodeFromWorker(data []byte) (FromWorker, error) {
-	return decode(data, MaxToHub, workerMessages)
+// DecodeFromWorker reads a frame that a hub received: one message, or several.
+func DecodeFromWorker(frame []byte) ([]FromWorker, error) {
+	return decodeAll(frame, MaxToHub, workerMessages)
+}
+
+// newline stands between the messages of a frame, and never in one.
+const newline = '\n'
+
+// Frame makes a frame of encoded messages, of which there are at most MaxBatch.
+func Frame(messages [][]byte) []byte { return bytes.Join(messages, []byte{newline}) }
+
+func decodeAll[M Message](frame []byte, limit int, union map[string]func() M) ([]M, error) {
+	if len(frame) > limit {
+		return nil, canon.Fail(CodeMessage, "frame: %d bytes, at most %d allowed", len(frame), limit)
+	}
+	if n := bytes.Count(frame, []byte{newline}) + 1; n > MaxBatch {
+		return nil, canon.Fail(CodeMessage, "frame: %d messages, at most %d allowed", n, MaxBatch)
+	}
+	var all []M
+	for data := range bytes.SplitSeq(frame, []byte{newline}) {
+		m, err := decode(data, union)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, m)
+	}
+	return all, nil
 }
 
 // Encode writes a message. It fails when a value is out of bounds.
@@ -94,11 +120,8 @@ func Encode(m Message) ([]byte, error) {
 
 const maxKind = 16
 
-func decode[M Message](data []byte, limit int, union map[string]func() M) (M, error) {
+func decode[M Message](data []byte, union map[string]func() M) (M, error) {
 	var none M
-	if len(data) > limit {
-		return none, canon.Fail(CodeMessage, "message: %d bytes, at most %d allowed", len(data), limit)
-	}
 	o, err := parseObject(data)
 	if err != nil {
 		return none, err

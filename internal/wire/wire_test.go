@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"crypto/ed25519"
+	"fmt"
 	"reflect"
 	"strings"
 	"sync"
@@ -85,11 +86,22 @@ func samples(t testing.TB) []Message {
 	}
 }
 
+// decodeAny reads a frame of one message.
 func decodeAny(m Message, data []byte) (Message, error) {
 	if _, ok := m.(FromHub); ok {
-		return DecodeFromHub(data)
+		return only(DecodeFromHub(data))
 	}
-	return DecodeFromWorker(data)
+	return only(DecodeFromWorker(data))
+}
+
+func only[M Message](all []M, err error) (Message, error) {
+	if err != nil {
+		return nil, err
+	}
+	if len(all) != 1 {
+		return nil, fmt.Errorf("%d messages", len(all))
+	}
+	return all[0], nil
 }
 
 func TestRoundTrip(t *testing.T) {
@@ -389,11 +401,15 @@ func FuzzDecode(f *testing.F) {
 		f.Add(data)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if m, err := DecodeFromHub(data); err == nil {
-			again(t, m)
+		if all, err := DecodeFromHub(data); err == nil {
+			for _, m := range all {
+				again(t, m)
+			}
 		}
-		if m, err := DecodeFromWorker(data); err == nil {
-			again(t, m)
+		if all, err := DecodeFromWorker(data); err == nil {
+			for _, m := range all {
+				again(t, m)
+			}
 		}
 	})
 }

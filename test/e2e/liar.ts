@@ -90,7 +90,7 @@ export class Liar {
         buffer = buffer.subarray(frame.whole.length);
         const text = (frame.whole[0]! & 15) === 1;
         if (!text) socket.write(frame.whole);
-        else for (const m of this.messages(frame.payload.toString())) socket.write(textFrame(Buffer.from(m)));
+        else for (const m of frame.payload.toString().split("\n").flatMap((line) => this.messages(line))) socket.write(textFrame(Buffer.from(m)));
       }
     });
     for (const [a, b] of [[upstream, socket], [socket, upstream]] as const) {

@@ -278,21 +278,30 @@ func (p *Proxy) relay(ctx context.Context, from, to *websocket.Conn, change func
 		if err != nil {
 			return err
 		}
-		for _, f := range change(data) {
-			select {
-			case <-time.After(f.Delay):
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-			kind := websocket.MessageText
-			if f.Binary {
-				kind = websocket.MessageBinary
-			}
-			if err := to.Write(ctx, kind, f.Data); err != nil {
+		for message := range bytes.SplitSeq(data, []byte("\n")) { // a frame may have several
+			if err := pass(ctx, to, change(message)); err != nil {
 				return err
 			}
 		}
 	}
+}
+
+func pass(ctx context.Context, to *websocket.Conn, frames []Frame) error {
+	for _, f := range frames {
+		select {
+		case <-time.After(f.Delay):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		kind := websocket.MessageText
+		if f.Binary {
+			kind = websocket.MessageBinary
+		}
+		if err := to.Write(ctx, kind, f.Data); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Frame is one WebSocket message.

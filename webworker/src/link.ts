@@ -4,7 +4,7 @@
 import { printable } from "./bytes.ts";
 import { signJoin, type Identity } from "./vote.ts";
 import {
-  decodeMessage, encodeMessage, type FromHub, type Hello, joinText, maxText, maxWant, type ReturnReason, subprotocol, type ToHub, WireError,
+  decodeFrame, encodeMessage, type FromHub, type Hello, joinText, maxText, maxWant, type ReturnReason, subprotocol, type ToHub, WireError,
 } from "./wire.ts";
 
 const agent = "countersign-browser/0.1.0";
@@ -116,11 +116,12 @@ export class Link {
   }
 
   async #receive(socket: Socket, data: unknown): Promise<void> {
-    if (socket !== this.#socket) return;
     try {
-      const message = decodeMessage(data);
-      if (this.#stage === "open") this.#dispatch(message);
-      else await this.#greet(socket, message);
+      for (const message of decodeFrame(data)) {
+        if (socket !== this.#socket) return;
+        if (this.#stage === "open") this.#dispatch(message);
+        else await this.#greet(socket, message);
+      }
     } catch (e) {
       if (!(e instanceof WireError)) throw e;
       this.#why = `the hub sent what is no message: ${e.message}`;

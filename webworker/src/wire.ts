@@ -8,6 +8,7 @@ import type { Reached, Vote } from "./vote.ts";
 
 export const subprotocol = "countersign.v1";
 export const maxToWorker = 1 << 20;
+export const maxBatch = 64; // messages in a frame
 export const maxWant = 64;
 export const maxText = 256;
 
@@ -73,10 +74,17 @@ export type ToHub =
 /** What a message from the hub is when it is none of the protocol. */
 export class WireError extends Error {}
 
-/** Reads a message from the hub, or throws a WireError. */
-export function decodeMessage(data: unknown): FromHub {
-  if (typeof data !== "string") throw new WireError("not a text message");
-  const m = parse(data, maxToWorker);
+/** Reads a frame from the hub, one message or several, or throws a WireError. */
+export function decodeFrame(data: unknown): FromHub[] {
+  if (typeof data !== "string") throw new WireError("not text");
+  if (data.length > maxToWorker) throw new WireError(`frame of ${data.length} characters`);
+  const lines = data.split("\n", maxBatch + 1);
+  if (lines.length > maxBatch) throw new WireError("too many messages in a frame");
+  return lines.map(decodeMessage);
+}
+
+function decodeMessage(line: string): FromHub {
+  const m = parse(line, maxToWorker);
   const message = read(m);
   m.end();
   return message;

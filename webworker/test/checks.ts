@@ -12,7 +12,7 @@ import { openRelease, type Release } from "../src/statement.ts";
 import { checkProof, logTrust } from "../src/tlogproof.ts";
 import { checkFile } from "../src/trail.ts";
 import { countersign, identityOf, type Identity, type Reached, signedBy, signJoin, type Vote } from "../src/vote.ts";
-import { decodeFile, decodeMessage, encodeMessage, joinText, type Lease, type ToHub, WireError } from "../src/wire.ts";
+import { decodeFile, decodeFrame, encodeMessage, joinText, type Lease, type ToHub, WireError } from "../src/wire.ts";
 import { checkVector } from "./abi.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
@@ -80,7 +80,7 @@ const wire: Record<string, (v: Vector) => Promise<string> | string> = {
   to_worker(v) {
     let got = "ok";
     try {
-      decodeMessage(v["message"] ?? "");
+      decodeFrame(v["message"] ?? "");
     } catch (e) {
       if (!(e instanceof WireError)) throw e;
       got = "refused";
@@ -89,8 +89,8 @@ const wire: Record<string, (v: Vector) => Promise<string> | string> = {
   },
   to_hub(v) {
     // What this side writes is what the other side reads.
-    const message = JSON.parse(text(v, "message")) as ToHub;
-    return same("written", JSON.stringify(JSON.parse(encodeMessage(message))), JSON.stringify(message));
+    const messages = text(v, "message").split("\n").map((line) => JSON.parse(line) as ToHub);
+    return same("written", JSON.stringify(messages.map((m) => JSON.parse(encodeMessage(m)) as ToHub)), JSON.stringify(messages));
   },
   async vote(v) {
     const me = await identity(text(v, "seed"));

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { fromHex, fromLatin1 } from "../src/bytes.ts";
-import { decodeMessage, maxToWorker, WireError } from "../src/wire.ts";
+import { decodeFrame, maxToWorker, WireError } from "../src/wire.ts";
 import { shared, text, type Vector, vectors } from "./vectors.ts";
 
 const all = vectors("wire");
@@ -15,7 +15,7 @@ const of = (kind: string): Vector[] => {
 
 function decodes(message: unknown): boolean {
   try {
-    decodeMessage(message);
+    decodeFrame(message);
     return true;
   } catch (e) {
     assert.ok(e instanceof WireError, `not a WireError: ${String(e)}`);
@@ -28,7 +28,7 @@ shared("wire");
 const lease = text(of("to_worker").find((v) => v["name"] === "to_worker lease")!, "message");
 
 test("a lease is read member by member", () => {
-  const m = decodeMessage(lease);
+  const m = decodeFrame(lease)[0]!;
   assert.ok(m.type === "lease");
   assert.equal(m.task, 2 ** 40 - 1);
   assert.deepEqual(m.input, fromLatin1("12\n"));
