@@ -57,17 +57,30 @@ type outgoing struct {
 	close websocket.StatusCode // after this message, if not 0
 }
 
-// serve runs a connection to its end.
-func (h *Hub) serve(conn *websocket.Conn, client netip.Addr, origin string) {
+// serve runs a connection to its end, and calls end then.
+func (h *Hub) serve(conn *websocket.Conn, client netip.Addr, origin string, end func()) {
 	s := &session{hub: h, conn: conn, client: client, origin: origin, net: job.NetOf(client), limiter: rate.NewLimiter(wire.MaxRate, wire.MaxBurst)}
 	s.ctx, s.cancel = context.WithCancel(h.ctx)
-	defer s.cancel()
-	defer conn.CloseNow()
 	conn.SetReadLimit(wire.MaxToHub)
-	if err := s.join(); err != nil {
-		s.reject(err)
+	err := s.join()
+	if err == nil {
+		go s.stay(end) // on a fresh stack: joining takes a deep one, and idle workers are many
 		return
 	}
+	s.reject(err)
+	s.close(end)
+}
+
+func (s *session) close(end func()) {
+	s.conn.CloseNow()
+	s.cancel()
+	end()
+}
+
+// stay serves a worker that has joined.
+func (s *session) stay(end func()) {
+	h := s.hub
+	defer s.close(end)
 	defer h.leave(s)
 	s.ping = time.AfterFunc(time.Hour, s.probe)
 	s.ping.Reset(h.opt.pingEvery) // only now, because probe uses s.ping
