@@ -15,6 +15,7 @@ import (
 // Input is the rule by which the inputs of all tasks follow from the order.
 // It has exactly one member.
 type Input struct {
+	List    []string `json:"list,omitempty"` // a text for each task
 	Lines   *Lines   `json:"lines,omitempty"`
 	Range   *Range   `json:"range,omitempty"`
 	Outputs *Outputs `json:"outputs,omitempty"`
@@ -44,6 +45,8 @@ type Range struct {
 
 const (
 	maxTasks = 1 << 40
+	// MaxList is the most texts that Input.List may have.
+	MaxList = 1000
 	// MaxOutputs is the largest Outputs.Tasks.
 	MaxOutputs = 1 << 24
 	// MaxTaskInput is the longest input of one task, in bytes.
@@ -62,19 +65,32 @@ func (in *Input) tasks() uint64 {
 	if u := in.Outputs; u != nil {
 		return ceilDiv(u.Tasks, u.PerTask)
 	}
+	if in.Range == nil {
+		return uint64(len(in.List))
+	}
 	return ceilDiv(in.Range.To-in.Range.From, in.Range.Step)
 }
 
 func ceilDiv(a, b int64) uint64 { return (uint64(a) + uint64(b) - 1) / uint64(b) }
 
-// RangeInput returns the input of a task of an order with the range rule.
-func (r *Range) RangeInput(task uint64) []byte {
-	a := r.From + int64(task)*r.Step
-	return fmt.Appendf(nil, "%d %d\n", a, min(a+r.Step, r.To))
+// Stated returns the input of a task, if the order itself states it: by the
+// rules range and list.
+func (in *Input) Stated(task uint64) (input []byte, is bool) {
+	switch r := in.Range; {
+	case r != nil:
+		a := r.From + int64(task)*r.Step
+		return fmt.Appendf(nil, "%d %d\n", a, min(a+r.Step, r.To)), true
+	case in.List != nil:
+		return []byte(in.List[task] + "\n"), true
+	}
+	return nil, false
 }
 
+// IsStated reports whether the order itself states its inputs.
+func (in *Input) IsStated() bool { return in.Range != nil || in.List != nil }
+
 func (in *Input) rules() (n int) {
-	for _, is := range []bool{in.Lines != nil, in.Range != nil, in.Outputs != nil} {
+	for _, is := range []bool{in.List != nil, in.Lines != nil, in.Range != nil, in.Outputs != nil} {
 		if is {
 			n++
 		}
@@ -91,6 +107,8 @@ func (in *Input) check(label string) error {
 		return canon.Fail("bounds", "%s: range from %d to %d by %d", label, r.From, r.To, r.Step)
 	case l != nil && (l.Length < 1 || l.Length > MaxInputFile || l.Lines < 1 || l.Lines > l.Length || l.PerTask < 1 || l.PerTask > MaxTaskInput):
 		return canon.Fail("bounds", "%s: %d lines in %d bytes, %d a task", label, l.Lines, l.Length, l.PerTask)
+	case len(in.List) > MaxList:
+		return canon.Fail("bounds", "%s: a list of %d inputs, at most %d allowed", label, len(in.List), MaxList)
 	case u != nil && (u.Tasks < 1 || u.Tasks > MaxOutputs || u.PerTask < 1 || u.PerTask > MaxOutputs):
 		return canon.Fail("bounds", "%s: outputs of %d tasks, %d a task: at most %d allowed", label, u.Tasks, u.PerTask, MaxOutputs)
 	case in.tasks() > maxTasks:

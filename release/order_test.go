@@ -93,7 +93,7 @@ func TestRangeInput(t *testing.T) {
 		t.Fatalf("%d tasks", o.Tasks())
 	}
 	for task, want := range []string{"10 20\n", "20 25\n"} {
-		if got := string(o.Input.Range.RangeInput(uint64(task))); got != want {
+		if got, _ := o.Input.Stated(uint64(task)); string(got) != want {
 			t.Errorf("task %d: %q", task, got)
 		}
 	}

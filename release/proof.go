@@ -17,8 +17,8 @@ func (o *Order) CheckTaskInput(task uint64, input, proof []byte) error {
 	if task >= o.Tasks() {
 		return canon.Fail("input", "%s: task %d of %d", o.label(), task, o.Tasks())
 	}
-	if r := o.Input.Range; r != nil {
-		if len(proof) > 0 || !bytes.Equal(input, r.RangeInput(task)) {
+	if want, is := o.Input.Stated(task); is {
+		if len(proof) > 0 || !bytes.Equal(input, want) {
 			return canon.Fail("input", "%s: the input of task %d is not the one that its rule gives", o.label(), task)
 		}
 		return nil

@@ -175,6 +175,15 @@ func writeInputVectors(t *testing.T) {
 	write("range-large", "the largest numbers", Input{Range: &Range{From: canon.MaxInteger - 3, To: canon.MaxInteger, Step: canon.MaxInteger}}, 0,
 		[]byte("9007199254740988 9007199254740991\n"), nil, true)
 
+	rule = Input{List: []string{"12", "", `"a\b"`}}
+	write("list-first", "a text of the list", rule, 0, []byte("12\n"), nil, true)
+	write("list-empty", "an empty text", rule, 1, []byte("\n"), nil, true)
+	write("list-last", "a text with quotes", rule, 2, []byte(`"a\b"`+"\n"), nil, true)
+	write("list-swapped", "the text of another task", rule, 1, []byte("12\n"), nil, false)
+	write("list-bare", "without the newline", rule, 0, []byte("12"), nil, false)
+	write("list-proof", "a proof where none belongs", rule, 0, []byte("12\n"), make([]byte, 32), false)
+	write("list-beyond", "a task that the order has not", rule, 3, []byte("\n"), nil, false)
+
 	rule = Input{Outputs: &Outputs{Tasks: 10, PerTask: 4}}
 	write("outputs-last", "outputs of another order: the hub's word", rule, 2, []byte("any bytes\n"), nil, true)
 	write("outputs-none", "no task before has an output", rule, 0, nil, nil, true)

@@ -165,6 +165,9 @@ func (b *builder) orders() {
 	}
 	order("good", "ok", func(*Order) {})
 	order("good range", "ok", func(o *Order) { o.Input = Input{Range: &Range{0, 100, 7}} })
+	order("good list", "ok", func(o *Order) { o.Input = Input{List: []string{"12", "", `"a\b" ~`}} })
+	order("good longest list", "ok", func(o *Order) { o.Input = Input{List: make([]string, MaxList)} })
+	order("list over the cap", "too_large", func(o *Order) { o.Input = Input{List: []string{strings.Repeat("x", MaxStatement)}} })
 	order("good largest range", "ok", func(o *Order) { o.Input = Input{Range: &Range{0, canon.MaxInteger, 8192}} })
 	order("good largest file", "ok", func(o *Order) {
 		o.Input.Lines.Length, o.Input.Lines.Lines, o.Input.Lines.PerTask = MaxInputFile, MaxInputFile, MaxTaskInput
@@ -177,6 +180,8 @@ func (b *builder) orders() {
 	order("good outputs", "ok", func(o *Order) { o.After, o.Input = after, outputs })
 	order("good largest outputs", "ok", func(o *Order) { o.After, o.Input = after, Input{Outputs: &Outputs{MaxOutputs, MaxOutputs}} })
 	for name, change := range map[string]func(*Order){
+		"too long a list":     func(o *Order) { o.Input = Input{List: make([]string, MaxList+1)} },
+		"list and range":      func(o *Order) { o.Input = Input{List: []string{"1"}, Range: &Range{0, 1, 1}} },
 		"17 parameters":       func(o *Order) { o.Parameters = make([]string, 17) },
 		"long parameters":     func(o *Order) { o.Parameters = []string{strings.Repeat("p", 4096), "p"} },
 		"outputs of no order": func(o *Order) { o.Input = outputs }, "outputs and range": func(o *Order) { o.After = after; o.Input = outputs; o.Input.Range = &Range{0, 1, 1} },
@@ -205,6 +210,9 @@ func (b *builder) orders() {
 	text("empty parameters", "encoding", `"redundancy": {`, `"parameters": [],`+"\n"+`  "redundancy": {`)
 	text("parameter is a number", "encoding", `"redundancy": {`, `"parameters": [`+"\n    1\n"+`  ],`+"\n"+`  "redundancy": {`)
 	text("null after", "encoding", `"input": {`, `"after": null,`+"\n"+`  "input": {`)
+	text("empty list", "encoding", `"input": {`, `"input": {`+"\n"+`    "list": [],`)
+	text("list of numbers", "encoding", `"input": {`, `"input": {`+"\n"+`    "list": [`+"\n      1\n"+`    ],`)
+	text("list with a control character", "encoding", `"input": {`, `"input": {`+"\n"+`    "list": [`+"\n      \"\\t\"\n"+`    ],`)
 	text("unknown rule", "encoding", `"lines": {`, `"files": {`)
 	text("unknown member", "encoding", `"priority": 5`, `"priority": 5,`+"\n"+`  "urgent": 1`)
 	text("negative", "encoding", `"priority": 5`, `"priority": -5`)

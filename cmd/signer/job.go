@@ -102,16 +102,35 @@ func setFlags(c *cobra.Command, values map[string]any) error {
 		if c.Flags().Changed(name) {
 			continue
 		}
-		text, err := flagText(values[name])
-		if err == nil {
-			err = c.Flags().Set(name, text)
-		}
-		if err != nil {
+		if err := setFlag(c, name, values[name]); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	return nil
 }
+
+// setFlag takes a list for a flag that may be given several times.
+func setFlag(c *cobra.Command, name string, v any) error {
+	all, isList := v.([]any)
+	if !isList {
+		all = []any{v}
+	} else if flag := jobFlag(c, name); flag == nil || flag.Value.Type() != stringArray {
+		return errors.New("a list, but the flag is given once")
+	}
+	for _, one := range all {
+		text, err := flagText(one)
+		if err == nil {
+			err = c.Flags().Set(name, text)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stringArray is the type of flags that may be given several times.
+const stringArray = "stringArray"
 
 func flagText(v any) (string, error) {
 	switch v.(type) {

@@ -19,7 +19,7 @@ type orderFlags struct {
 	after                            string
 	afterPermille                    int
 	outputs                          bool
-	parameters                       []string
+	parameters, list                 []string
 	agree, of, permille, priority    int
 	startIn, expiresIn               time.Duration
 }
@@ -31,6 +31,7 @@ func orderCommand() *cobra.Command {
 		Short: "Sign an order: what to run a release on",
 		Long: `An order names a release and a rule by which the input of every task follows:
 
+  --list TEXT                 a task for each text, in the order itself
   --lines FILE --per-task N   each task gets N lines of the file, on standard input
   --range FROM:TO --step N    each task gets one line "a b": the numbers a ≤ n < b
   --outputs --after ORDER.json --per-task N
@@ -50,6 +51,7 @@ The statement and its signature are written to the file of -o, and FILE.minisig.
 	fl := c.Flags()
 	fl.StringVar(&f.release, "release", "", "the release statement (`file`)")
 	fl.StringVar(&f.title, "title", "", "one line for people")
+	fl.StringArrayVar(&f.list, "list", nil, "the input of a task, without its newline; may be given up to 1000 times")
 	fl.StringVar(&f.lines, "lines", "", "input `file`, split by lines")
 	fl.Int64Var(&f.perTask, "per-task", 1, "with --lines and --outputs: lines or outputs for one task")
 	fl.StringVar(&f.after, "after", "", "wait for this order (`file`)")
@@ -66,8 +68,8 @@ The statement and its signature are written to the file of -o, and FILE.minisig.
 	fl.DurationVar(&f.expiresIn, "expires-in", 7*24*time.Hour, "give up after this long (at most 2160h, 90 days)")
 	fl.StringVarP(&f.out, "output", "o", "", "write the order to this `file`")
 	must(c, "release", "title", "output")
-	c.MarkFlagsMutuallyExclusive("lines", "range", "outputs")
-	c.MarkFlagsOneRequired("lines", "range", "outputs")
+	c.MarkFlagsMutuallyExclusive("list", "lines", "range", "outputs")
+	c.MarkFlagsOneRequired("list", "lines", "range", "outputs")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		o, err := f.order()
 		if err != nil {
@@ -152,6 +154,9 @@ func (f *orderFlags) input(prev *previous) (release.Input, error) {
 			return release.Input{}, errors.New("--outputs: the outputs of which order? Give --after ORDER.json")
 		}
 		return release.Input{Outputs: &release.Outputs{Tasks: int64(prev.tasks), PerTask: f.perTask}}, nil
+	}
+	if f.list != nil {
+		return release.Input{List: f.list}, nil
 	}
 	if f.span != "" {
 		r := release.Range{Step: f.step}

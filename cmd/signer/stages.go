@@ -75,7 +75,7 @@ func restOf(c *cobra.Command, file map[string]any, stages []map[string]any) (res
 	}
 	given := map[string]any{}
 	c.Flags().Visit(func(f *pflag.Flag) {
-		if f.Name != "job" && f.Value.Type() != "stringArray" {
+		if f.Name != "job" && f.Value.Type() != stringArray {
 			given[f.Name] = f.Value.String()
 		}
 	})

@@ -154,8 +154,8 @@ func (h *Hub) getInput(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if o.Input.Range != nil {
-		return refusal(wire.CodeNotFound, "order %s has no input file: its rule is range", o.digest.Short())
+	if o.Input.IsStated() {
+		return refusal(wire.CodeNotFound, "order %s has no input file: it states its inputs itself", o.digest.Short())
 	}
 	if _, bad := o.input.(withheld); bad {
 		return refusal(wire.CodeNotFound, "the input file of order %s has changed on this hub's disk", o.digest.Short())

@@ -374,7 +374,8 @@ func (c *crash) results() {
 	for d, o := range c.orders {
 		lines := c.h.resultLines(d, "")
 		for _, r := range lines {
-			if want := honest(&wire.Lease{Input: o.Input.Range.RangeInput(r.Task)}); string(r.Output) != want || r.Agree < 2 {
+			input, _ := o.Input.Stated(r.Task)
+			if want := honest(&wire.Lease{Input: input}); string(r.Output) != want || r.Agree < 2 {
 				c.t.Errorf("task %d: %q with %d votes, want %q", r.Task, r.Output, r.Agree, want)
 			}
 		}

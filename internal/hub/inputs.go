@@ -20,10 +20,15 @@ type taskInputs interface {
 	proof(task uint64) ([]byte, error)
 }
 
-type rangeInputs struct{ *release.Range }
+// statedInputs are those that the order itself states.
+type statedInputs struct{ rule *release.Input }
 
-func (r rangeInputs) input(task uint64) ([]byte, error) { return r.RangeInput(task), nil }
-func (r rangeInputs) proof(uint64) ([]byte, error)      { return nil, nil }
+func (s statedInputs) input(task uint64) ([]byte, error) {
+	input, _ := s.rule.Stated(task)
+	return input, nil
+}
+
+func (s statedInputs) proof(uint64) ([]byte, error) { return nil, nil }
 
 // fileInputs reads inputs from a file that was checked against the order. It
 // remembers where blocks of tasks begin: few enough for any order.

@@ -123,8 +123,8 @@ func (h *Hub) named(d canon.Digest) (*release.Release, error) {
 }
 
 func (h *Hub) loadInputs(o *orderEntry) (taskInputs, error) {
-	if r := o.Input.Range; r != nil {
-		return rangeInputs{r}, nil
+	if o.Input.IsStated() {
+		return statedInputs{&o.Input}, nil
 	}
 	if o.Input.Outputs != nil {
 		return h.loadOutputs(o)

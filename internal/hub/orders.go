@@ -95,8 +95,8 @@ func (h *Hub) usable(d canon.Digest) (*release.Release, error) {
 
 // takeInput reads an order's input file to disk while it checks it.
 func (h *Hub) takeInput(f *form, o *orderEntry) error {
-	if r := o.Input.Range; r != nil {
-		o.input = rangeInputs{r}
+	if o.Input.IsStated() {
+		o.input = statedInputs{&o.Input}
 		return nil
 	}
 	if o.Input.Outputs != nil {

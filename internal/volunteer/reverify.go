@@ -280,16 +280,16 @@ func differ(line wire.ResultLine, o sandbox.Outcome) string {
 // inputs gives the input of each task by the order's rule.
 type inputs struct {
 	rule  *release.Input
-	spans []release.Span // of tasks in file, but for the range rule
+	spans []release.Span // of tasks in file; none if the order states its inputs
 	file  *os.File
 	ours  bool // file is a copy that was made here
 }
 
 func openInputs(ctx context.Context, hub *client.Client, digest canon.Digest, o *release.Order, given *os.File) (in *inputs, err error) {
 	in = &inputs{rule: &o.Input, file: given}
-	if o.Input.Range != nil {
+	if o.Input.IsStated() {
 		if given != nil {
-			return nil, fmt.Errorf("order %s takes its inputs from a range of numbers, not from a file", digest.Short())
+			return nil, fmt.Errorf("order %s states its inputs itself and takes none from a file", digest.Short())
 		}
 		return in, nil
 	}
@@ -333,8 +333,8 @@ func download(ctx context.Context, hub *client.Client, order canon.Digest, lengt
 }
 
 func (in *inputs) of(task uint64) ([]byte, error) {
-	if in.rule.Range != nil {
-		return in.rule.Range.RangeInput(task), nil
+	if input, is := in.rule.Stated(task); is {
+		return input, nil
 	}
 	at := in.spans[task]
 	input := make([]byte, at.Length)

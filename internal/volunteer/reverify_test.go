@@ -133,7 +133,7 @@ func TestReverifyRange(t *testing.T) {
 		t.Errorf("%+v, %v", r, err)
 	}
 	tr.opt.Input = tr.inputFile(t, "10 20\n")
-	if r, err := tr.run(t); err == nil || !strings.Contains(err.Error(), "not from a file") {
+	if r, err := tr.run(t); err == nil || !strings.Contains(err.Error(), "none from a file") {
 		t.Errorf("with a file: %+v, %v", r, err)
 	}
 }

@@ -7,9 +7,10 @@ import { Failure } from "./failure.ts";
 export type LinesRule = { readonly tree_root: string; readonly length: number; readonly lines: number; readonly per_task: number };
 export type RangeRule = { readonly from: number; readonly to: number; readonly step: number };
 export type OutputsRule = { readonly tasks: number; readonly per_task: number };
-export type InputRule = { readonly lines: LinesRule } | { readonly range: RangeRule } | { readonly outputs: OutputsRule };
+export type InputRule = { readonly list: readonly string[] } | { readonly lines: LinesRule } | { readonly range: RangeRule } | { readonly outputs: OutputsRule };
 
 export function tasksOf(rule: InputRule): number {
+  if ("list" in rule) return rule.list.length;
   if ("lines" in rule) return Math.ceil(rule.lines.lines / rule.lines.per_task);
   if ("outputs" in rule) return Math.ceil(rule.outputs.tasks / rule.outputs.per_task);
   const { from, to, step } = rule.range;
@@ -26,6 +27,7 @@ export async function checkInput(rule: InputRule, task: number, input: Bytes, pr
 async function isInput(rule: InputRule, tasks: number, task: number, input: Bytes, proof: Bytes): Promise<boolean> {
   if ("lines" in rule) return isLeaf(rule.lines.tree_root, tasks, task, input, proof);
   if (proof.length > 0) return false;
+  if ("list" in rule) return equal(input, fromLatin1(`${rule.list[task]}\n`));
   return "range" in rule ? equal(input, rangeInput(rule.range, task)) : input.length <= 65536;
 }
 

@@ -16,7 +16,7 @@ export type Order = {
   readonly title: string;
   readonly release_sha256: string;
   readonly after?: { readonly order: string; readonly permille: number };
-  readonly input: { readonly lines?: LinesRule; readonly range?: RangeRule; readonly outputs?: OutputsRule };
+  readonly input: { readonly list?: readonly string[]; readonly lines?: LinesRule; readonly range?: RangeRule; readonly outputs?: OutputsRule };
   readonly parameters?: readonly string[];
   readonly redundancy: Redundancy;
   readonly complete_permille: number;
@@ -76,8 +76,10 @@ function rebuildAfter(value: unknown): { order: string; permille: number } {
 }
 
 function rebuildInput(value: unknown): Order["input"] {
-  const m = some(value, ["lines", "range", "outputs"]);
+  const m = some(value, ["list", "lines", "range", "outputs"]);
+  const texts = m.has("list") ? list(m, "list", text) : [];
   return {
+    ...(texts.length > 0 && { list: texts }),
     ...(m.has("lines") && { lines: rebuildLines(m.get("lines")) }),
     ...(m.has("range") && { range: rebuildRange(m.get("range")) }),
     ...(m.has("outputs") && { outputs: rebuildOutputs(m.get("outputs")) }),
@@ -121,8 +123,9 @@ function checkBounds(o: Order): InputRule {
 }
 
 /** The one rule that there must be, in its bounds. */
-function ruleOf({ lines, range, outputs }: Order["input"]): InputRule | null {
-  if ([lines, range, outputs].filter((r) => r !== undefined).length !== 1) return null;
+function ruleOf({ list, lines, range, outputs }: Order["input"]): InputRule | null {
+  if ([list, lines, range, outputs].filter((r) => r !== undefined).length !== 1) return null;
+  if (list !== undefined) return list.length <= 1000 ? { list } : null;
   if (lines !== undefined) {
     const { length, lines: n, per_task } = lines;
     return length >= 1 && length <= 2 ** 30 && n >= 1 && n <= length && per_task >= 1 && per_task <= 65536 ? { lines } : null;
