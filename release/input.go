@@ -17,6 +17,7 @@ import (
 type Input struct {
 	List    []string `json:"list,omitempty"` // a text for each task
 	Lines   *Lines   `json:"lines,omitempty"`
+	Chunks  *Chunks  `json:"chunks,omitempty"`
 	Range   *Range   `json:"range,omitempty"`
 	Outputs *Outputs `json:"outputs,omitempty"`
 }
@@ -62,6 +63,9 @@ func (in *Input) tasks() uint64 {
 	if l := in.Lines; l != nil {
 		return ceilDiv(l.Lines, l.PerTask)
 	}
+	if c := in.Chunks; c != nil {
+		return ceilDiv(c.Length, c.Size)
+	}
 	if u := in.Outputs; u != nil {
 		return ceilDiv(u.Tasks, u.PerTask)
 	}
@@ -90,7 +94,7 @@ func (in *Input) Stated(task uint64) (input []byte, is bool) {
 func (in *Input) IsStated() bool { return in.Range != nil || in.List != nil }
 
 func (in *Input) rules() (n int) {
-	for _, is := range []bool{in.List != nil, in.Lines != nil, in.Range != nil, in.Outputs != nil} {
+	for _, is := range []bool{in.List != nil, in.Lines != nil, in.Chunks != nil, in.Range != nil, in.Outputs != nil} {
 		if is {
 			n++
 		}
@@ -99,7 +103,7 @@ func (in *Input) rules() (n int) {
 }
 
 func (in *Input) check(label string) error {
-	l, r, u := in.Lines, in.Range, in.Outputs
+	l, c, r, u := in.Lines, in.Chunks, in.Range, in.Outputs
 	switch {
 	case in.rules() != 1:
 		return canon.Fail("bounds", "%s: input needs exactly one rule", label)
@@ -107,6 +111,8 @@ func (in *Input) check(label string) error {
 		return canon.Fail("bounds", "%s: range from %d to %d by %d", label, r.From, r.To, r.Step)
 	case l != nil && (l.Length < 1 || l.Length > MaxInputFile || l.Lines < 1 || l.Lines > l.Length || l.PerTask < 1 || l.PerTask > MaxTaskInput):
 		return canon.Fail("bounds", "%s: %d lines in %d bytes, %d a task", label, l.Lines, l.Length, l.PerTask)
+	case c != nil && (c.Length < 1 || c.Length > MaxChunkedFile || c.Size < 1 || c.Size > MaxChunk):
+		return canon.Fail("bounds", "%s: chunks of %d bytes of a file of %d", label, c.Size, c.Length)
 	case len(in.List) > MaxList:
 		return canon.Fail("bounds", "%s: a list of %d inputs, at most %d allowed", label, len(in.List), MaxList)
 	case u != nil && (u.Tasks < 1 || u.Tasks > MaxOutputs || u.PerTask < 1 || u.PerTask > MaxOutputs):
@@ -200,26 +206,56 @@ func (s *splitter) finish() (*Lines, error) {
 	return &s.rule, nil
 }
 
-// CheckInput reads the input file of an order with the lines rule, checks that
-// it is the signed one, and returns where each task's input lies.
-func (o *Order) CheckInput(file io.Reader) ([]Span, error) {
-	want := o.Input.Lines
-	if want == nil {
-		return nil, canon.Fail("input", "%s: its input rule takes no file", o.label())
+// IsFile reports whether the inputs come from a file, by the rules lines and chunks.
+func (in *Input) IsFile() bool { return in.Lines != nil || in.Chunks != nil }
+
+// FileLength is that of the input file, or 0 if the rule has none.
+func (in *Input) FileLength() int64 {
+	switch {
+	case in.Lines != nil:
+		return in.Lines.Length
+	case in.Chunks != nil:
+		return in.Chunks.Length
 	}
-	var spans []Span
-	got, err := Split(file, want.PerTask, func(_ uint64, at Span, _ []byte) error {
+	return 0
+}
+
+// ScanInput reads the input file of an order by lines or chunks, calls each
+// with the input of every task in order, and fails unless it is the signed file.
+func (o *Order) ScanInput(file io.Reader, each func(task uint64, at Span, input []byte) error) (err error) {
+	within := func(task uint64, at Span, input []byte) error {
+		if task >= o.Tasks() {
+			return canon.Fail("input", "%s: the input file is not the signed one: it has more tasks", o.label())
+		}
+		return each(task, at, input)
+	}
+	switch want := o.Input; {
+	case want.Lines != nil:
+		var got *Lines
+		if got, err = Split(file, want.Lines.PerTask, within); err == nil && *got != *want.Lines {
+			err = canon.Fail("input", "%s: the input file is not the signed one (%d lines, %d bytes, root %s; signed %d, %d, %s)",
+				o.label(), got.Lines, got.Length, got.TreeRoot.Short(), want.Lines.Lines, want.Lines.Length, want.Lines.TreeRoot.Short())
+		}
+	case want.Chunks != nil:
+		var got *Chunks
+		if got, err = SplitChunks(file, want.Chunks.Size, within); err == nil && *got != *want.Chunks {
+			err = canon.Fail("input", "%s: the input file is not the signed one (%d bytes, root %s; signed %d, %s)",
+				o.label(), got.Length, got.TreeRoot.Short(), want.Chunks.Length, want.Chunks.TreeRoot.Short())
+		}
+	default:
+		err = canon.Fail("input", "%s: its input rule takes no file", o.label())
+	}
+	return err
+}
+
+// CheckInput reads the input file of an order by lines or chunks, checks that
+// it is the signed one, and returns where each task's input lies.
+func (o *Order) CheckInput(file io.Reader) (spans []Span, err error) {
+	err = o.ScanInput(file, func(_ uint64, at Span, _ []byte) error {
 		spans = append(spans, at)
 		return nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	if *got != *want {
-		return nil, canon.Fail("input", "%s: the input file is not the signed one (%d lines, %d bytes, root %s; signed %d, %d, %s)",
-			o.label(), got.Lines, got.Length, got.TreeRoot.Short(), want.Lines, want.Length, want.TreeRoot.Short())
-	}
-	return spans, nil
+	return spans, err
 }
 
 // tree computes an RFC 6962 tree hash keeping only the complete subtrees'

@@ -26,6 +26,10 @@ func (o *Order) CheckTaskInput(task uint64, input, proof []byte) error {
 	if o.Input.Outputs != nil {
 		return o.checkOutputs(task, input, proof)
 	}
+	root, err := o.root(task, input)
+	if err != nil {
+		return err
+	}
 	path := make(tlog.RecordProof, len(proof)/tlog.HashSize)
 	for i := range path {
 		path[i] = tlog.Hash(proof[i*tlog.HashSize:])
@@ -33,10 +37,22 @@ func (o *Order) CheckTaskInput(task uint64, input, proof []byte) error {
 	if len(proof)%tlog.HashSize != 0 {
 		return canon.Fail("input", "%s: a proof of %d bytes", o.label(), len(proof))
 	}
-	if err := tlog.CheckRecord(path, int64(o.Tasks()), tlog.Hash(o.Input.Lines.TreeRoot), int64(task), tlog.RecordHash(input)); err != nil {
+	if err := tlog.CheckRecord(path, int64(o.Tasks()), tlog.Hash(root), int64(task), tlog.RecordHash(input)); err != nil {
 		return canon.Fail("input", "%s: the input of task %d is not in the signed file", o.label(), task)
 	}
 	return nil
+}
+
+// root is that of the tree whose leaves are the inputs, of an order with a file.
+func (o *Order) root(task uint64, input []byte) (canon.Digest, error) {
+	c := o.Input.Chunks
+	if c == nil {
+		return o.Input.Lines.TreeRoot, nil
+	}
+	if want := c.Span(task).Length; len(input) != want {
+		return canon.Digest{}, canon.Fail("input", "%s: the input of task %d has %d bytes, its rule gives it %d", o.label(), task, len(input), want)
+	}
+	return c.TreeRoot, nil
 }
 
 // checkOutputs checks what can be known of an input that did not exist when

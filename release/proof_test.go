@@ -34,6 +34,67 @@ func linesOrder(t testing.TB, n, perTask int) (*Order, [][]byte) {
 	return &Order{Title: "a test", Input: Input{Lines: rule}}, inputs
 }
 
+// chunksOrder is an order over a file of length bytes, and its inputs.
+func chunksOrder(t testing.TB, length, size int) (*Order, [][]byte) {
+	t.Helper()
+	file := make([]byte, length)
+	for i := range file {
+		file[i] = byte(i * i >> 3)
+	}
+	var inputs [][]byte
+	rule, err := SplitChunks(bytes.NewReader(file), int64(size), func(task uint64, at Span, input []byte) error {
+		if at.Offset != int64(task)*int64(size) || at.Length != len(input) {
+			t.Fatalf("task %d at %+v has %d bytes", task, at, len(input))
+		}
+		inputs = append(inputs, bytes.Clone(input))
+		return nil
+	})
+	if err != nil || rule.Length != int64(length) || !bytes.Equal(slices.Concat(inputs...), file) {
+		t.Fatalf("%+v, %v", rule, err)
+	}
+	return &Order{Title: "a test", Input: Input{Chunks: rule}}, inputs
+}
+
+// TestApart: what is too long for a lease is known from the order alone.
+func TestApart(t *testing.T) {
+	in := Input{Chunks: &Chunks{Length: 2*MaxChunk + 10, Size: MaxChunk}}
+	for task, want := range []int{MaxChunk, MaxChunk, 10} {
+		if n, is := in.Apart(uint64(task)); n != want || is != (want > MaxTaskInput) {
+			t.Errorf("task %d: %d, %v", task, n, is)
+		}
+	}
+	if n, is := in.Apart(3); n != 0 || is {
+		t.Errorf("a task that is none: %d", n)
+	}
+	if _, is := (&Input{Chunks: &Chunks{Length: MaxChunk, Size: MaxTaskInput}}).Apart(0); is {
+		t.Error("a chunk that a lease can carry")
+	}
+}
+
+func TestSplitChunksRefuses(t *testing.T) {
+	none := func(uint64, Span, []byte) error { return nil }
+	if _, err := SplitChunks(strings.NewReader(""), 1, none); canon.ClassOf(err) != "input" {
+		t.Errorf("an empty file: %v", err)
+	}
+	for _, size := range []int64{0, MaxChunk + 1} {
+		if _, err := SplitChunks(strings.NewReader("x"), size, none); canon.ClassOf(err) != "bounds" {
+			t.Errorf("chunks of %d: %v", size, err)
+		}
+	}
+	o, inputs := chunksOrder(t, 1000, 100)
+	file := slices.Concat(inputs...)
+	if spans, err := o.CheckInput(bytes.NewReader(file)); err != nil || len(spans) != 10 || spans[9] != (Span{900, 100}) {
+		t.Errorf("%v, %v", spans, err)
+	}
+	altered := bytes.Clone(file)
+	altered[500] ^= 1
+	for name, other := range map[string][]byte{"short": file[:999], "long": append(bytes.Clone(file), 1), "altered": altered} {
+		if _, err := o.CheckInput(bytes.NewReader(other)); canon.ClassOf(err) != "input" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // prover is the order's, keeping no level below the given one.
 func prover(o *Order, inputs [][]byte, level int) *Prover {
 	p := NewProver(o.Tasks())
@@ -214,6 +275,26 @@ func writeInputVectors(t *testing.T) {
 	write("lines-proof-none", "no proof", o.Input, 2, inputs[2], nil, false)
 	write("lines-proof-reversed", "the hashes from the top down", o.Input, 2, inputs[2], slices.Concat(good[64:], good[32:64], good[:32]), false)
 	write("lines-beyond", "a task that the order has not", o.Input, 7, inputs[6], p.of(t, 6, inputs), false)
+	c, pieces := chunksOrder(t, 7*100+3, 100)
+	cp := prover(c, pieces, 0)
+	cut := cp.of(t, 2, pieces)
+	write("chunks-first", "a chunk of bytes of any kind", c.Input, 0, pieces[0], cp.of(t, 0, pieces), true)
+	write("chunks-inside", "a chunk inside", c.Input, 2, pieces[2], cut, true)
+	write("chunks-last", "the last, which is shorter", c.Input, 7, pieces[7], cp.of(t, 7, pieces), true)
+	write("chunks-swapped", "another task's chunk", c.Input, 3, pieces[2], cut, false)
+	write("chunks-short", "a byte less", c.Input, 2, pieces[2][:99], cut, false)
+	write("chunks-long", "a byte more", c.Input, 2, append(bytes.Clone(pieces[2]), 0), cut, false)
+	write("chunks-altered", "a byte is another", c.Input, 2, append(bytes.Clone(pieces[2][:99]), pieces[2][99]^1), cut, false)
+	write("chunks-proof-none", "no proof", c.Input, 2, pieces[2], nil, false)
+	write("chunks-beyond", "a task that the order has not", c.Input, 8, nil, cut, false)
+	whole, one := chunksOrder(t, 100_000, 1<<20)
+	write("chunks-whole", "one chunk, longer than a lease may carry", whole.Input, 0, one[0], nil, true)
+	write("chunks-whole-cut", "a part of it", whole.Input, 0, one[0][:65536], nil, false)
+	// The length is the rule's, whatever the tree says.
+	wrong := *c.Input.Chunks
+	wrong.Length++
+	write("chunks-other-length", "the tree has it, but the length says otherwise", Input{Chunks: &wrong}, 7, pieces[7], cp.of(t, 7, pieces), false)
+
 	// A node's hash is that of 1, left, right: nobody may take it for a leaf.
 	two, twoInputs := linesOrder(t, 4, 1)
 	q := prover(two, twoInputs, 0)

@@ -168,6 +168,9 @@ func (b *builder) orders() {
 	order("good list", "ok", func(o *Order) { o.Input = Input{List: []string{"12", "", `"a\b" ~`}} })
 	order("good longest list", "ok", func(o *Order) { o.Input = Input{List: make([]string, MaxList)} })
 	order("list over the cap", "too_large", func(o *Order) { o.Input = Input{List: []string{strings.Repeat("x", MaxStatement)}} })
+	order("good chunks", "ok", func(o *Order) { o.Input = Input{Chunks: &Chunks{canon.Sum(nil), 5, 2}} })
+	order("good largest chunks", "ok", func(o *Order) { o.Input = Input{Chunks: &Chunks{canon.Sum(nil), MaxChunkedFile, MaxChunk}} })
+	order("good smallest chunks", "ok", func(o *Order) { o.Input = Input{Chunks: &Chunks{canon.Sum(nil), MaxChunkedFile, 1}} })
 	order("good largest range", "ok", func(o *Order) { o.Input = Input{Range: &Range{0, canon.MaxInteger, 8192}} })
 	order("good largest file", "ok", func(o *Order) {
 		o.Input.Lines.Length, o.Input.Lines.Lines, o.Input.Lines.PerTask = MaxInputFile, MaxInputFile, MaxTaskInput
@@ -180,11 +183,16 @@ func (b *builder) orders() {
 	order("good outputs", "ok", func(o *Order) { o.After, o.Input = after, outputs })
 	order("good largest outputs", "ok", func(o *Order) { o.After, o.Input = after, Input{Outputs: &Outputs{MaxOutputs, MaxOutputs}} })
 	for name, change := range map[string]func(*Order){
-		"too long a list":     func(o *Order) { o.Input = Input{List: make([]string, MaxList+1)} },
-		"list and range":      func(o *Order) { o.Input = Input{List: []string{"1"}, Range: &Range{0, 1, 1}} },
-		"17 parameters":       func(o *Order) { o.Parameters = make([]string, 17) },
-		"long parameters":     func(o *Order) { o.Parameters = []string{strings.Repeat("p", 4096), "p"} },
-		"outputs of no order": func(o *Order) { o.Input = outputs }, "outputs and range": func(o *Order) { o.After = after; o.Input = outputs; o.Input.Range = &Range{0, 1, 1} },
+		"too long a list":         func(o *Order) { o.Input = Input{List: make([]string, MaxList+1)} },
+		"list and range":          func(o *Order) { o.Input = Input{List: []string{"1"}, Range: &Range{0, 1, 1}} },
+		"chunks of no bytes":      func(o *Order) { o.Input = Input{Chunks: &Chunks{canon.Sum(nil), 5, 0}} },
+		"chunks of an empty file": func(o *Order) { o.Input = Input{Chunks: &Chunks{canon.Sum(nil), 0, 1}} },
+		"too large chunks":        func(o *Order) { o.Input = Input{Chunks: &Chunks{canon.Sum(nil), MaxChunkedFile, MaxChunk + 1}} },
+		"chunks of too much":      func(o *Order) { o.Input = Input{Chunks: &Chunks{canon.Sum(nil), MaxChunkedFile + 1, MaxChunk}} },
+		"chunks and lines":        func(o *Order) { o.Input.Chunks = &Chunks{canon.Sum(nil), 5, 2} },
+		"17 parameters":           func(o *Order) { o.Parameters = make([]string, 17) },
+		"long parameters":         func(o *Order) { o.Parameters = []string{strings.Repeat("p", 4096), "p"} },
+		"outputs of no order":     func(o *Order) { o.Input = outputs }, "outputs and range": func(o *Order) { o.After = after; o.Input = outputs; o.Input.Range = &Range{0, 1, 1} },
 		"outputs of no tasks":     func(o *Order) { o.After, o.Input = after, Input{Outputs: &Outputs{0, 1}} },
 		"outputs of too many":     func(o *Order) { o.After, o.Input = after, Input{Outputs: &Outputs{MaxOutputs + 1, 1}} },
 		"no outputs a task":       func(o *Order) { o.After, o.Input = after, Input{Outputs: &Outputs{1, 0}} },

@@ -100,7 +100,7 @@ orders of the stages, as signer order made them.`,
 	hub := addHubFlag(c)
 	asJSON := jsonFlag(c)
 	job := addJobFlag(c)
-	input := c.Flags().String("input", "", "the input `file` of the one order by lines")
+	input := c.Flags().String("input", "", "the input `file` of the one order by lines or chunks")
 	watch := c.Flags().Bool("watch", false, "wait for the end of each order and show its progress")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		cl, err := dial(*hub)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -14,14 +15,15 @@ import (
 )
 
 type orderFlags struct {
-	release, title, lines, span, out string
-	perTask, step                    int64
-	after                            string
-	afterPermille                    int
-	outputs                          bool
-	parameters, list                 []string
-	agree, of, permille, priority    int
-	startIn, expiresIn               time.Duration
+	release, title, lines, chunks string
+	span, out                     string
+	perTask, chunkSize, step      int64
+	after                         string
+	afterPermille                 int
+	outputs                       bool
+	parameters, list              []string
+	agree, of, permille, priority int
+	startIn, expiresIn            time.Duration
 }
 
 func orderCommand() *cobra.Command {
@@ -33,6 +35,8 @@ func orderCommand() *cobra.Command {
 
   --list TEXT                 a task for each text, in the order itself
   --lines FILE --per-task N   each task gets N lines of the file, on standard input
+  --chunks FILE --chunk-size N
+                              each task gets N bytes of the file, of any kind
   --range FROM:TO --step N    each task gets one line "a b": the numbers a ≤ n < b
   --outputs --after ORDER.json --per-task N
                               each task gets the outputs of N tasks of that order
@@ -53,6 +57,8 @@ The statement and its signature are written to the file of -o, and FILE.minisig.
 	fl.StringVar(&f.title, "title", "", "one line for people")
 	fl.StringArrayVar(&f.list, "list", nil, "the input of a task, without its newline; may be given up to 1000 times")
 	fl.StringVar(&f.lines, "lines", "", "input `file`, split by lines")
+	fl.StringVar(&f.chunks, "chunks", "", "input `file`, cut at every --chunk-size bytes")
+	fl.Int64Var(&f.chunkSize, "chunk-size", 1<<20, "with --chunks: bytes for one task, at most 16777216")
 	fl.Int64Var(&f.perTask, "per-task", 1, "with --lines and --outputs: lines or outputs for one task")
 	fl.StringVar(&f.after, "after", "", "wait for this order (`file`)")
 	fl.IntVar(&f.afterPermille, "after-permille", 1000, "with --after: wait for this share of its tasks, or until it is done")
@@ -68,8 +74,9 @@ The statement and its signature are written to the file of -o, and FILE.minisig.
 	fl.DurationVar(&f.expiresIn, "expires-in", 7*24*time.Hour, "give up after this long (at most 2160h, 90 days)")
 	fl.StringVarP(&f.out, "output", "o", "", "write the order to this `file`")
 	must(c, "release", "title", "output")
-	c.MarkFlagsMutuallyExclusive("list", "lines", "range", "outputs")
-	c.MarkFlagsOneRequired("list", "lines", "range", "outputs")
+	rules := []string{"list", "lines", "chunks", "range", "outputs"}
+	c.MarkFlagsMutuallyExclusive(rules...)
+	c.MarkFlagsOneRequired(rules...)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		o, err := f.order()
 		if err != nil {
@@ -165,14 +172,24 @@ func (f *orderFlags) input(prev *previous) (release.Input, error) {
 		}
 		return release.Input{Range: &r}, nil
 	}
-	file, err := os.Open(f.lines)
+	return f.fromFile(cmp.Or(f.lines, f.chunks))
+}
+
+// fromFile describes an input file.
+func (f *orderFlags) fromFile(path string) (in release.Input, err error) {
+	file, err := os.Open(path)
 	if err != nil {
-		return release.Input{}, err
+		return in, err
 	}
 	defer file.Close()
-	lines, err := release.Split(file, f.perTask, func(uint64, release.Span, []byte) error { return nil })
-	if err != nil {
-		return release.Input{}, fmt.Errorf("%s: %w", f.lines, err)
+	each := func(uint64, release.Span, []byte) error { return nil }
+	if f.chunks != "" {
+		in.Chunks, err = release.SplitChunks(file, f.chunkSize, each)
+	} else {
+		in.Lines, err = release.Split(file, f.perTask, each)
 	}
-	return release.Input{Lines: lines}, nil
+	if err != nil {
+		return in, fmt.Errorf("%s: %w", path, err)
+	}
+	return in, nil
 }

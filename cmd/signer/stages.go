@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -113,15 +114,15 @@ func (j *job) signRest(c *cobra.Command) error {
 type submission struct{ order, input string }
 
 // submissions are the orders that were named, or those of the job's stages. An
-// input file goes with the order by lines.
+// input file goes with the order that takes one.
 func submissions(named []string, j *job, input string) (all []submission, err error) {
 	for _, path := range named {
 		all = append(all, submission{order: path})
 	}
 	if len(named) == 0 {
 		for _, s := range j.stages {
-			lines, _ := s["lines"].(string)
-			all = append(all, submission{s["output"].(string), lines})
+			file, _ := cmp.Or(s["lines"], s["chunks"]).(string)
+			all = append(all, submission{s["output"].(string), file})
 		}
 	}
 	if len(all) == 0 {
@@ -131,16 +132,16 @@ func submissions(named []string, j *job, input string) (all []submission, err er
 		return all, nil
 	}
 	for i := range all {
-		if byLines, err := isByLines(all[i].order); err != nil {
+		if takes, err := takesFile(all[i].order); err != nil {
 			return nil, err
-		} else if byLines || len(all) == 1 {
+		} else if takes || len(all) == 1 {
 			all[i].input = input
 		}
 	}
 	return all, nil
 }
 
-func isByLines(path string) (bool, error) {
+func takesFile(path string) (bool, error) {
 	st, err := readCapped(path, release.MaxStatement)
 	if err != nil {
 		return false, err
@@ -149,7 +150,7 @@ func isByLines(path string) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("%s: %w", path, err)
 	}
-	return o.Input.Lines != nil, nil
+	return o.Input.IsFile(), nil
 }
 
 func submitAll(c *cobra.Command, cl *client.Client, all []submission, tell bool) (made []wire.OrderAdmitted, err error) {

@@ -308,7 +308,7 @@ func TestLongInput(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		in.file = f
+		in.from(f)
 		if _, err := release.Split(strings.NewReader(b.String()), per, func(task uint64, _ release.Span, want []byte) error {
 			if task%97 != 0 && task < o.Tasks()-3 {
 				return nil

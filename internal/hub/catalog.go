@@ -2,6 +2,7 @@ package hub
 
 import (
 	"cmp"
+	"io"
 	"os"
 	"slices"
 	"sync"
@@ -56,13 +57,8 @@ func (c *catalog) close() {
 }
 
 func closeInput(o *orderEntry) {
-	if f, ok := o.input.(*fileInputs); ok && f.file != nil {
-		f.file.Close() // it was only read
-	}
-	if u, ok := o.input.(*outputInputs); ok {
-		if f := u.file.Load(); f != nil {
-			f.Close() // it was only read
-		}
+	if c, ok := o.input.(io.Closer); ok {
+		c.Close() // it was only read
 	}
 }
 

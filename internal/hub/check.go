@@ -122,7 +122,7 @@ func (c *checker) ordersOf() error {
 		if c.releases[o.ReleaseSHA256] == nil {
 			c.problem("order %s: its release %s is missing", st.Digest, o.ReleaseSHA256)
 		}
-		if o.Input.Lines == nil {
+		if !o.Input.IsFile() {
 			return nil // gathered inputs are blobs, whose digests are checked with all others
 		}
 		f, err := c.store.OpenBlob(st.Input)

@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 
 	"github.com/countersign/countersign/internal/canon"
-	"github.com/countersign/countersign/internal/wire"
 	"github.com/countersign/countersign/release"
 )
 
@@ -39,28 +38,31 @@ type fileInputs struct {
 	begins []int64 // of blocks, as the prover has them
 }
 
-// scanInputs reads an input file and checks that it is the order's.
-func scanInputs(o *release.Order, file io.Reader) (*fileInputs, error) {
+// scanInputs reads the input file of an order and checks that it is the order's.
+// What it returns reads from the file that is opened then.
+func scanInputs(o *release.Order, file io.Reader) (signedFile, error) {
+	if o.Input.Chunks != nil {
+		return scanChunks(o, file)
+	}
 	f := &fileInputs{rule: *o.Input.Lines, prover: release.NewProver(o.Tasks())}
-	got, err := release.Split(file, f.rule.PerTask, func(task uint64, at release.Span, input []byte) error {
-		if task >= o.Tasks() {
-			return nil // it is another file, which is refused when all of it is known
-		}
+	return f, o.ScanInput(file, func(task uint64, at release.Span, input []byte) error {
 		if task%f.prover.Block() == 0 {
 			f.begins = append(f.begins, at.Offset)
 		}
 		f.prover.Add(input)
 		return nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	if *got != f.rule {
-		return nil, refusal(wire.CodeInput, "order %q: the input file is not the signed one (%d lines, %d bytes, root %s; signed %d, %d, %s)",
-			o.Title, got.Lines, got.Length, got.TreeRoot.Short(), f.rule.Lines, f.rule.Length, f.rule.TreeRoot.Short())
-	}
-	return f, nil
 }
+
+// signedFile gives inputs out of a file that was checked against the order.
+type signedFile interface {
+	taskInputs
+	io.Closer
+	from(*os.File)
+}
+
+func (f *fileInputs) from(file *os.File) { f.file = file }
+func (f *fileInputs) Close() error       { return f.file.Close() }
 
 func (f *fileInputs) input(task uint64) (input []byte, err error) {
 	err = f.inputs(task, task+1, func(in []byte) { input = in })
@@ -136,8 +138,19 @@ type withheld struct{ err error }
 func (w withheld) input(uint64) ([]byte, error) { return nil, w.err }
 func (w withheld) proof(uint64) ([]byte, error) { return nil, w.err }
 
+// Close closes what was gathered; it was only read.
+func (u *outputInputs) Close() error {
+	if f := u.file.Load(); f != nil {
+		return f.Close()
+	}
+	return nil
+}
+
 // inputDigest is the SHA-256 that a vote on the task must name.
 func (o *orderEntry) inputDigest(task uint64) (canon.Digest, error) {
+	if c, ok := o.input.(*chunkInputs); ok && c.sums != nil {
+		return c.sums[task], nil
+	}
 	data, err := o.input.input(task)
 	return canon.Sum(data), err
 }

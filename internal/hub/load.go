@@ -138,7 +138,7 @@ func (h *Hub) loadInputs(o *orderEntry) (taskInputs, error) {
 		file.Close() // it was only read
 		return nil, err
 	}
-	in.file = file
+	in.from(file)
 	return in, nil
 }
 

@@ -103,6 +103,9 @@ func (h *Hub) takeInput(f *form, o *orderEntry) error {
 		o.input = &outputInputs{}
 		return nil
 	}
+	if n := o.Input.FileLength(); n > release.MaxInputFile {
+		return refusal("too_large", "order %q: an input file of %d bytes, this hub takes %d", o.Title, n, release.MaxInputFile)
+	}
 	part, err := f.open("input")
 	if err != nil {
 		return err
@@ -118,9 +121,11 @@ func (h *Hub) takeInput(f *form, o *orderEntry) error {
 	if o.blob, err = blob.Commit(); err != nil {
 		return err
 	}
-	if in.file, err = h.blob(o); err != nil {
+	file, err := h.blob(o)
+	if err != nil {
 		return err
 	}
+	in.from(file)
 	o.input = in
 	return nil
 }

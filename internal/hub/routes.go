@@ -30,6 +30,7 @@ func (h *Hub) routes() http.Handler {
 	}
 	handle("GET "+wire.WorkPath, h.accept)
 	handle("GET /m/{digest}", h.getModule)
+	handle("GET /i/{order}/{task}", h.getTaskInput)
 	handle("GET /c/{digest}", h.getCheckpoint)
 	handle("GET /s/{name}", h.getStatement)
 	handle("GET /log/checkpoint", h.getLogCheckpoint)

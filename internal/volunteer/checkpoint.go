@@ -44,7 +44,7 @@ func (v *Volunteer) resume(t *task, r *release.Release) (*sandbox.Checkpoint, er
 		return fail("it is of another task")
 	case at.Module != r.ModuleSHA256:
 		return fail("it is of another module")
-	case at.Input != canon.Sum(l.Input):
+	case at.Input != t.sum:
 		return fail("it is on another input")
 	case at.Fuel > r.Limits.TaskFuel || len(f.Output) > int(r.Limits.OutputBytes):
 		return fail("it is beyond the release's limits")
@@ -136,7 +136,7 @@ func (v *Volunteer) makeOffer(t *task, r *release.Release, at *sandbox.Checkpoin
 		p.State = bad.Checkpoint(l, p.State)
 	}
 	p.Reached = wire.Reached{Type: wire.CheckpointType, Order: l.Order, Task: l.Task, Lane: l.Lane, Lease: l.ID,
-		Module: r.ModuleSHA256, Input: canon.Sum(l.Input), Segments: uint32(len(at.Links)), Fuel: at.Fuel,
+		Module: r.ModuleSHA256, Input: t.sum, Segments: uint32(len(at.Links)), Fuel: at.Fuel,
 		Transcript: at.Links[len(at.Links)-1], State: canon.Sum(p.State), Output: canon.Sum(at.Output), From: t.reached.from}
 	var err error
 	p.Signature, err = wire.SignReached(&p.Reached, v.opt.Key)

@@ -30,7 +30,7 @@ type ReverifyOptions struct {
 	Engine *sandbox.Engine
 	Order  canon.Digest
 
-	// Input is the input file of an order by lines; nil: the hub's copy. Either
+	// Input is the input file of an order by lines or chunks; nil: the hub's copy. Either
 	// is checked against the order.
 	Input *os.File
 	// Sample is how many percent of the tasks to run, chosen at random; 0: all.
@@ -297,7 +297,7 @@ func openInputs(ctx context.Context, hub *client.Client, digest canon.Digest, o 
 		return gatherAgain(ctx, hub, digest, o, given)
 	}
 	if given == nil {
-		if in.file, err = download(ctx, hub, digest, o.Input.Lines.Length); err != nil {
+		if in.file, err = download(ctx, hub, digest, o.Input.FileLength()); err != nil {
 			return nil, err
 		}
 		in.ours = true

@@ -16,6 +16,8 @@ import (
 // task is a lease that is held.
 type task struct {
 	lease  *wire.Lease
+	input  []byte       // verified, while it runs
+	sum    canon.Digest // of it
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 
@@ -94,6 +96,7 @@ func (v *Volunteer) do(t *task) (*wire.Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer func() { t.input = nil }() // a vote may wait long for its acknowledgement
 	from, err := v.resume(t, r)
 	if err != nil {
 		return nil, err
@@ -114,7 +117,7 @@ func (v *Volunteer) do(t *task) (*wire.Result, error) {
 func (v *Volunteer) run(t *task, order *release.Order, r *release.Release, module []byte, from *sandbox.Checkpoint) (sandbox.Outcome, error) {
 	l := t.lease
 	o, err := v.opt.Engine.Run(t.ctx, sandbox.Task{
-		SHA256: r.ModuleSHA256, Module: module, Input: l.Input, Args: order.Parameters, Seed: sandbox.Seed(l.Order, l.Task),
+		SHA256: r.ModuleSHA256, Module: module, Input: t.input, Args: order.Parameters, Seed: sandbox.Seed(l.Order, l.Task),
 		Limits: limitsOf(r),
 		From:   from, Checkpoint: func(at *sandbox.Checkpoint) { v.pass(t, r, at) },
 		Deadline: time.Duration(r.Limits.Seconds) * time.Second,
@@ -148,13 +151,14 @@ func (v *Volunteer) verified(t *task) (*release.Order, *release.Release, []byte,
 	if o.order.ReleaseSHA256 != l.Release {
 		return nil, nil, nil, canon.Fail("bounds", "the lease names release %s, its order %s", l.Release.Short(), o.order.ReleaseSHA256.Short())
 	}
-	if err := o.order.CheckTaskInput(l.Task, l.Input, l.Proof); err != nil {
-		return nil, nil, nil, err
-	}
 	module, err := v.source.module(t.ctx, o.release)
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	if t.input, err = v.source.taskInput(t.ctx, o.order, l); err != nil {
+		return nil, nil, nil, err
+	}
+	t.sum = canon.Sum(t.input)
 	return o.order, o.release, module, v.goBy(t, &o)
 }
 
@@ -162,7 +166,7 @@ func (v *Volunteer) verified(t *task) (*release.Order, *release.Release, []byte,
 func countersign(t *task, r *release.Release, o sandbox.Outcome, v *Volunteer) (*wire.Result, error) {
 	l := t.lease
 	vote := wire.Vote{Type: wire.VoteType, Order: l.Order, Task: l.Task, Lane: l.Lane, Lease: l.ID,
-		Module: r.ModuleSHA256, Input: canon.Sum(l.Input),
+		Module: r.ModuleSHA256, Input: t.sum,
 		End: wire.End(o.End), Code: o.Code, Fuel: o.Fuel, Output: canon.Sum(o.Output),
 		Segments: uint32(len(o.Links)), Transcript: o.Transcript(), From: t.reached.from}
 	sig, err := wire.SignVote(&vote, v.opt.Key)

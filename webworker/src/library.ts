@@ -137,6 +137,11 @@ export class Library {
     return { statement, signature };
   }
 
+  /** The input of a task that is too long for its lease; it is not verified. */
+  input(order: string, task: number, length: number): Promise<Bytes> {
+    return this.#get(`/i/${order}/${task}`, length, () => new Failure("input", "the input is longer than was signed"), order, "no-store");
+  }
+
   /** The checkpoint file with this digest; what it says is not verified. */
   async checkpoint(digest: string): Promise<CheckpointFile> {
     const data = await this.#get(`/c/${digest}`, maxFile, () => new Failure("checkpoint", "a checkpoint larger than any"), digest);

@@ -5,13 +5,15 @@ import { type Bytes, concat, equal, fromHex, fromLatin1 } from "./bytes.ts";
 import { Failure } from "./failure.ts";
 
 export type LinesRule = { readonly tree_root: string; readonly length: number; readonly lines: number; readonly per_task: number };
+export type ChunksRule = { readonly tree_root: string; readonly length: number; readonly size: number };
 export type RangeRule = { readonly from: number; readonly to: number; readonly step: number };
 export type OutputsRule = { readonly tasks: number; readonly per_task: number };
-export type InputRule = { readonly list: readonly string[] } | { readonly lines: LinesRule } | { readonly range: RangeRule } | { readonly outputs: OutputsRule };
+export type InputRule = { readonly list: readonly string[] } | { readonly lines: LinesRule } | { readonly chunks: ChunksRule } | { readonly range: RangeRule } | { readonly outputs: OutputsRule };
 
 export function tasksOf(rule: InputRule): number {
   if ("list" in rule) return rule.list.length;
   if ("lines" in rule) return Math.ceil(rule.lines.lines / rule.lines.per_task);
+  if ("chunks" in rule) return Math.ceil(rule.chunks.length / rule.chunks.size);
   if ("outputs" in rule) return Math.ceil(rule.outputs.tasks / rule.outputs.per_task);
   const { from, to, step } = rule.range;
   return Number((BigInt(to) - BigInt(from) + BigInt(step) - 1n) / BigInt(step));
@@ -26,9 +28,20 @@ export async function checkInput(rule: InputRule, task: number, input: Bytes, pr
 
 async function isInput(rule: InputRule, tasks: number, task: number, input: Bytes, proof: Bytes): Promise<boolean> {
   if ("lines" in rule) return isLeaf(rule.lines.tree_root, tasks, task, input, proof);
+  if ("chunks" in rule) return input.length === chunkLength(rule.chunks, task) && isLeaf(rule.chunks.tree_root, tasks, task, input, proof);
   if (proof.length > 0) return false;
   if ("list" in rule) return equal(input, fromLatin1(`${rule.list[task]}\n`));
   return "range" in rule ? equal(input, rangeInput(rule.range, task)) : input.length <= 65536;
+}
+
+/** The length of a task's input, if it is too long for a lease and fetched on its own; otherwise 0. */
+export function apart(rule: InputRule, task: number): number {
+  const length = "chunks" in rule ? chunkLength(rule.chunks, task) : 0;
+  return length > 65536 ? length : 0;
+}
+
+function chunkLength({ length, size }: ChunksRule, task: number): number {
+  return Math.min(size, length - task * size);
 }
 
 function rangeInput({ from, to, step }: RangeRule, task: number): Bytes {

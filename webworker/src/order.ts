@@ -3,7 +3,7 @@
 import type { Bytes } from "./bytes.ts";
 import { decode, digest, integer, list, members, millis, text, time } from "./canon.ts";
 import { Failure } from "./failure.ts";
-import { type InputRule, type LinesRule, type OutputsRule, type RangeRule, tasksOf } from "./merkle.ts";
+import { type ChunksRule, type InputRule, type LinesRule, type OutputsRule, type RangeRule, tasksOf } from "./merkle.ts";
 import { type PublicKey, verify } from "./minisign.ts";
 import { checkAge, maxStatement } from "./statement.ts";
 
@@ -16,7 +16,7 @@ export type Order = {
   readonly title: string;
   readonly release_sha256: string;
   readonly after?: { readonly order: string; readonly permille: number };
-  readonly input: { readonly list?: readonly string[]; readonly lines?: LinesRule; readonly range?: RangeRule; readonly outputs?: OutputsRule };
+  readonly input: { readonly list?: readonly string[]; readonly lines?: LinesRule; readonly chunks?: ChunksRule; readonly range?: RangeRule; readonly outputs?: OutputsRule };
   readonly parameters?: readonly string[];
   readonly redundancy: Redundancy;
   readonly complete_permille: number;
@@ -76,11 +76,12 @@ function rebuildAfter(value: unknown): { order: string; permille: number } {
 }
 
 function rebuildInput(value: unknown): Order["input"] {
-  const m = some(value, ["list", "lines", "range", "outputs"]);
+  const m = some(value, ["list", "lines", "chunks", "range", "outputs"]);
   const texts = m.has("list") ? list(m, "list", text) : [];
   return {
     ...(texts.length > 0 && { list: texts }),
     ...(m.has("lines") && { lines: rebuildLines(m.get("lines")) }),
+    ...(m.has("chunks") && { chunks: rebuildChunks(m.get("chunks")) }),
     ...(m.has("range") && { range: rebuildRange(m.get("range")) }),
     ...(m.has("outputs") && { outputs: rebuildOutputs(m.get("outputs")) }),
   };
@@ -89,6 +90,11 @@ function rebuildInput(value: unknown): Order["input"] {
 function rebuildLines(value: unknown): LinesRule {
   const m = members(value, "tree_root", "length", "lines", "per_task");
   return { tree_root: digest(m, "tree_root"), length: integer(m, "length"), lines: integer(m, "lines"), per_task: integer(m, "per_task") };
+}
+
+function rebuildChunks(value: unknown): ChunksRule {
+  const m = members(value, "tree_root", "length", "size");
+  return { tree_root: digest(m, "tree_root"), length: integer(m, "length"), size: integer(m, "size") };
 }
 
 function rebuildRange(value: unknown): RangeRule {
@@ -123,12 +129,16 @@ function checkBounds(o: Order): InputRule {
 }
 
 /** The one rule that there must be, in its bounds. */
-function ruleOf({ list, lines, range, outputs }: Order["input"]): InputRule | null {
-  if ([list, lines, range, outputs].filter((r) => r !== undefined).length !== 1) return null;
+function ruleOf({ list, lines, chunks, range, outputs }: Order["input"]): InputRule | null {
+  if ([list, lines, chunks, range, outputs].filter((r) => r !== undefined).length !== 1) return null;
   if (list !== undefined) return list.length <= 1000 ? { list } : null;
   if (lines !== undefined) {
     const { length, lines: n, per_task } = lines;
     return length >= 1 && length <= 2 ** 30 && n >= 1 && n <= length && per_task >= 1 && per_task <= 65536 ? { lines } : null;
+  }
+  if (chunks !== undefined) {
+    const { length, size } = chunks;
+    return length >= 1 && length <= 2 ** 34 && size >= 1 && size <= 2 ** 24 ? { chunks } : null;
   }
   if (outputs !== undefined) {
     const { tasks, per_task } = outputs;

@@ -84,13 +84,14 @@ export class Sandbox {
     this.#send({ type: "load", module }, [module.buffer]);
   }
 
+  /** Gives the job's input away, too. */
   run(job: Job): Promise<Outcome> {
     this.#idle = false;
     const outcome = new Promise<Outcome>((resolve, reject) => {
       this.#ended = resolve;
       this.#broken = reject;
     });
-    this.#send({ type: "run", job });
+    this.#send({ type: "run", job }, [job.input.buffer]);
     return outcome.finally(() => (this.#idle = true));
   }
 

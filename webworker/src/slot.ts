@@ -1,11 +1,11 @@
 // A slot does one lease at a time: verify, run, countersign.
 
-import { fromHex, hex, sha256 } from "./bytes.ts";
+import { type Bytes, fromHex, hex, sha256 } from "./bytes.ts";
 import { beginning, type Checkpoint, type Outcome } from "./channel.ts";
 import { Deadline } from "./deadline.ts";
 import { Failure } from "./failure.ts";
 import type { Library, Verified } from "./library.ts";
-import { checkInput } from "./merkle.ts";
+import { apart, checkInput, type InputRule } from "./merkle.ts";
 import type { Handlers, Sandbox, Silence } from "./sandbox.ts";
 import type { Release } from "./statement.ts";
 import { checkFile, Trail, type TrailDeps } from "./trail.ts";
@@ -141,9 +141,9 @@ export class Slot {
   async #work(lease: Lease): Promise<Finish> {
     const { order, rule } = await this.deps.library.order(lease.order);
     if (order.release_sha256 !== lease.release) throw new Failure("bounds", "the lease names another release than its order");
-    await checkInput(rule, lease.task, lease.input, lease.proof);
+    const bytes = await this.#input(lease, rule);
     const verified = await this.deps.library.open(lease.release);
-    const input = await sha256(lease.input);
+    const input = await sha256(bytes);
     const from = await this.#takeOver(lease, verified.release, input);
     const seed = await seedOf(lease);
     const sandbox = await this.#prepared(lease, verified);
@@ -154,7 +154,7 @@ export class Slot {
     this.#deadline = new Deadline(millis, () => performance.now(), () => void this.end("deadline"));
     this.#deadline.pace(this.#rate());
     const outcome = await sandbox.run({
-      input: lease.input,
+      input: bytes,
       args: order.parameters ?? [],
       seed,
       fuel: limits.task_fuel,
@@ -165,6 +165,15 @@ export class Slot {
     });
     this.#deadline.cancel();
     return this.#finish(lease, module_sha256, input, outcome);
+  }
+
+  /** The task's input, verified: it came with the lease, or is fetched if it is too long for one. */
+  async #input(lease: Lease, rule: InputRule): Promise<Bytes> {
+    const length = apart(rule, lease.task);
+    if (length > 0 && lease.input.length > 0) throw new Failure("input", "the lease has an input that is to be fetched");
+    const input = length > 0 ? await this.deps.library.input(lease.order, lease.task, length) : lease.input;
+    await checkInput(rule, lease.task, input, lease.proof);
+    return input;
   }
 
   /** Where to go on: from the checkpoint that the lease names, verified, or from the start. */
