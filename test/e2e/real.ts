@@ -99,6 +99,12 @@ export const steps: Payload = {
   module: join(root, "payloads/steps/steps.metered.wasm"),
 };
 
+export const labIO: Payload = {
+  purpose: "Reads much and writes much.",
+  source: join(root, "payloads/lab-io/lab-io.wasm"),
+  module: join(root, "payloads/lab-io/lab-io.metered.wasm"),
+};
+
 /** A program that goes on, and what it says. */
 export class Running {
   output = "";
