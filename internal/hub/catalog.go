@@ -35,13 +35,14 @@ type releaseEntry struct {
 
 type orderEntry struct {
 	*release.Order
-	digest  canon.Digest
-	release *releaseEntry
-	seq     uint64
-	input   taskInputs
-	blob    canon.Digest           // input file; zero: none
-	votes   atomic.Uint64          // on disk
-	text    atomic.Pointer[string] // last progress text
+	digest     canon.Digest
+	release    *releaseEntry
+	seq        uint64
+	input      taskInputs
+	researcher string                 // the key that signed it; "" if the policy trusts none that did
+	blob       canon.Digest           // input file; zero: none
+	votes      atomic.Uint64          // on disk
+	text       atomic.Pointer[string] // last progress text
 }
 
 func newCatalog() *catalog {

@@ -85,7 +85,7 @@ func (h *Hub) loadOrders() error {
 		return err
 	}
 	for _, st := range all {
-		o, _, err := release.OpenOrder(st.Bytes, st.Signature, trust.Policy, h.named, st.At)
+		o, who, err := release.OpenOrder(st.Bytes, st.Signature, trust.Policy, h.named, st.At)
 		if err != nil {
 			h.withhold(wire.KillOrder, st.Digest, err)
 			if o, err = release.ParseOrder(st.Bytes); err != nil {
@@ -100,6 +100,9 @@ func (h *Hub) loadOrders() error {
 			return fmt.Errorf("order %s: %w", st.Digest.Short(), err)
 		}
 		entry := &orderEntry{Order: o, digest: st.Digest, release: rel, seq: st.Seq, blob: st.Input}
+		if who != nil {
+			entry.researcher = who.Key.String() // nobody's order is stopped
+		}
 		if entry.input, err = h.loadInputs(entry); err != nil {
 			h.withhold(wire.KillOrder, st.Digest, err)
 			entry.input = withheld{err}
@@ -160,7 +163,7 @@ func (h *Hub) loadOutputs(o *orderEntry) (taskInputs, error) {
 func (o *orderEntry) spec() job.Order {
 	v := o.Redundancy.Vote
 	spec := job.Order{ID: o.digest, Release: o.ReleaseSHA256, Tasks: o.Tasks(), Agree: v.Agree, Of: v.Of,
-		CompletePermille: o.CompletePermille, Priority: o.Priority, NotBefore: o.NotBefore.Time(), Expires: o.ends(), Seconds: o.release.seconds()}
+		CompletePermille: o.CompletePermille, Priority: o.Priority, Researcher: o.researcher, NotBefore: o.NotBefore.Time(), Expires: o.ends(), Seconds: o.release.seconds()}
 	if o.After != nil {
 		spec.After, spec.AfterPermille, spec.Gather = o.After.Order, o.After.Permille, o.Input.Outputs != nil
 	}

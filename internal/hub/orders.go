@@ -44,7 +44,7 @@ func (h *Hub) postOrder(w http.ResponseWriter, r *http.Request) error {
 	if len(h.catalog.allOrders()) >= maxOrders {
 		return refusal(wire.CodeForbidden, "the hub has all the orders that it can take")
 	}
-	entry := &orderEntry{Order: o, digest: digest}
+	entry := &orderEntry{Order: o, digest: digest, researcher: who.Key.String()}
 	if entry.release, err = h.catalog.release(o.ReleaseSHA256); err != nil {
 		return err
 	}

@@ -66,7 +66,9 @@ type Machine struct {
 	resting  bool
 	orders   map[canon.Digest]*order
 	admitted []*order // in the order of admission
-	lendable []*order // running, by priority, least recently served first
+	shares   []*share
+	lendable []*share // that have running orders
+	turn     uint64   // counts leases
 	stopped  map[target]string
 	sessions map[SessionID]*session
 	waiting  *list.List // of *session that want more leases than they have

@@ -2,7 +2,10 @@ package job
 
 import (
 	"container/heap"
+	"slices"
 	"time"
+
+	"github.com/countersign/countersign/internal/canon"
 )
 
 // wait puts a session that wants more into the waiting list, once.
@@ -51,32 +54,20 @@ func (m *Machine) feed(now time.Time, n int) {
 	}
 }
 
-// lend lends one lane to a session, of the order whose turn it is: by
-// priority, and among equals the one that was served longest ago.
+// lend lends one lane to a session, of an order whose turn it is.
 func (m *Machine) lend(now time.Time, s *session) bool {
 	if m.loading || m.halted || m.resting || now.Before(s.rest) {
 		return false
 	}
-	for i, o := range m.lendable {
-		if !now.Before(o.Expires) {
-			continue // the next tick ends it
-		}
-		if t, at := m.pick(o, s); t != nil {
-			m.lendTask(now, t, at, s)
-			m.served(i)
+	slices.SortStableFunc(m.lendable, byTurn)
+	for rest := m.lendable; len(rest) > 0; {
+		equals := level(rest)
+		rest = rest[len(equals):]
+		if m.lendOf(now, s, equals, canon.Digest{}) {
 			return true
 		}
 	}
 	return false
-}
-
-// served moves the order at i behind its equals.
-func (m *Machine) served(i int) {
-	o := m.lendable[i]
-	for ; i+1 < len(m.lendable) && m.lendable[i+1].Priority == o.Priority; i++ {
-		m.lendable[i] = m.lendable[i+1]
-	}
-	m.lendable[i] = o
 }
 
 // pick finds a task of an order for a session: one that others have begun, so
@@ -111,6 +102,7 @@ func (m *Machine) lendTask(now time.Time, t *task, at place, s *session) {
 	s.leases = append(s.leases, l)
 	t.held = append(t.held, l)
 	o.leases++
+	o.share.leases++
 	heap.Push(&m.due, l)
 	m.do(Lend{s.id, l.Lease})
 	m.review(t)

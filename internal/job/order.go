@@ -1,7 +1,6 @@
 package job
 
 import (
-	"cmp"
 	"container/list"
 	"slices"
 	"time"
@@ -18,6 +17,7 @@ type Order struct {
 	Agree, Of        int
 	CompletePermille int
 	Priority         int
+	Researcher       string // whose it is: orders of one share
 	NotBefore        time.Time
 	Expires          time.Time     // of the order or its release, what is earlier
 	Seconds          time.Duration // the release's limit for one task
@@ -43,6 +43,7 @@ const (
 type order struct {
 	Order
 	admitted bool
+	share    *share
 	early    []func()
 	state    State
 	reason   string
@@ -107,6 +108,7 @@ func (m *Machine) Admit(now time.Time, spec Order) []Action {
 	}
 	o.Order, o.admitted = spec, true
 	m.admitted = append(m.admitted, o)
+	o.share = m.shareOf(o)
 	o.perm = newPermutation(m.cfg.Key, spec.ID, spec.Tasks)
 	for _, effect := range o.early {
 		effect()
@@ -135,10 +137,9 @@ func (m *Machine) restate(now time.Time, o *order) {
 	m.do(Changed{o.ID, state, reason})
 	switch {
 	case state == Running:
-		m.lendable = append(m.lendable, o)
-		slices.SortStableFunc(m.lendable, func(a, b *order) int { return cmp.Compare(b.Priority, a.Priority) })
+		m.enter(o)
 	case running:
-		m.lendable = slices.DeleteFunc(m.lendable, func(l *order) bool { return l == o })
+		m.leave(o)
 		m.recall(o)
 	}
 }
@@ -172,7 +173,7 @@ func (m *Machine) mayBegin(o *order) bool {
 		return true
 	}
 	prev := m.orders[o.After]
-	return prev != nil && prev.admitted && (prev.complete() || prev.share(o.AfterPermille))
+	return prev != nil && prev.admitted && (prev.complete() || prev.hasSettled(o.AfterPermille))
 }
 
 func (m *Machine) stateIs(id canon.Digest, s State) bool {
@@ -191,11 +192,11 @@ func (m *Machine) Gathered(now time.Time, id canon.Digest) []Action {
 
 // complete reports whether enough tasks have a verdict.
 func (o *order) complete() bool {
-	return o.share(o.CompletePermille)
+	return o.hasSettled(o.CompletePermille)
 }
 
-// share reports whether so many tasks in a thousand have a verdict.
-func (o *order) share(permille int) bool {
+// hasSettled reports whether so many tasks in a thousand have a verdict.
+func (o *order) hasSettled(permille int) bool {
 	return (o.accepted+o.undecided)*1000 >= uint64(permille)*o.Tasks
 }
 

@@ -163,6 +163,7 @@ func (m *Machine) drop(l *lease) {
 	heap.Remove(&m.due, l.index)
 	l.task.held = slices.DeleteFunc(l.task.held, func(h *lease) bool { return h == l })
 	l.task.order.leases--
+	l.task.order.share.leases--
 	if s := m.sessions[l.session]; s != nil {
 		s.leases = slices.DeleteFunc(s.leases, func(h *lease) bool { return h == l })
 		s.wait(m)
