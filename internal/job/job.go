@@ -49,6 +49,9 @@ const (
 	scanTasks    = 512
 	feedSessions = 64
 	feedAtTick   = 8192
+	// maxStay is how many leases in a row a worker gets for the sake of the
+	// module that it has.
+	maxStay = 8
 	// laneFactor times vote.of is how many votes a task may have before it is
 	// given up as undecided.
 	laneFactor = 3

@@ -63,7 +63,12 @@ func (m *Machine) lend(now time.Time, s *session) bool {
 	for rest := m.lendable; len(rest) > 0; {
 		equals := level(rest)
 		rest = rest[len(equals):]
+		if s.stayed < maxStay && s.release != (canon.Digest{}) && m.lendOf(now, s, equals, s.release) {
+			s.stayed++
+			return true
+		}
 		if m.lendOf(now, s, equals, canon.Digest{}) {
+			s.stayed = 0
 			return true
 		}
 	}
@@ -100,6 +105,7 @@ func (m *Machine) lendTask(now time.Time, t *task, at place, s *session) {
 		From: at.from, Worker: s.worker, Net: s.net, Since: now, Until: until}}
 	m.leases[l.ID] = l
 	s.leases = append(s.leases, l)
+	s.release = o.Release
 	t.held = append(t.held, l)
 	o.leases++
 	o.share.leases++

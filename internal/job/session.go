@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/countersign/countersign/internal/canon"
 	"github.com/countersign/countersign/internal/wire"
 )
 
@@ -20,8 +21,10 @@ type session struct {
 	want    int
 	leases  []*lease
 	waiting *list.Element
-	idle    bool // it was told so
-	failed  int  // leases in a row that came to nothing through its own fault
+	idle    bool         // it was told so
+	release canon.Digest // of its last lease
+	stayed  int          // leases in a row for the sake of that release
+	failed  int          // leases in a row that came to nothing through its own fault
 	rest    time.Time
 }
 

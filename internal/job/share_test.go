@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/countersign/countersign/internal/canon"
 )
 
 // of gives an order to a researcher.
@@ -15,7 +17,7 @@ func (o Order) of(researcher string) Order {
 
 // TestFairShare: however many orders each researcher has, and however the
 // workers come, go and finish, the leases that researchers hold differ by one
-// at most while all have work, and so do those of the orders of one.
+// at most while all have work.
 func TestFairShare(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		cfg := Config{NewID: counterIDs(), UnsafeOneNetwork: true}
@@ -85,5 +87,59 @@ func TestShareOfOne(t *testing.T) {
 		if n := got[spec(name, 1, 1, 1).ID]; n != want {
 			t.Errorf("order %s holds %d leases, want %d", name, n, want)
 		}
+	}
+}
+
+// released makes an order one of another release.
+func (o Order) released(name string) Order {
+	o.Release = canon.Sum([]byte(name))
+	return o
+}
+
+// TestLocality: a worker stays with the module that it has, eight leases long
+// after the one whose turn it was; then it is another's turn. It does not stay
+// where something of a higher priority waits.
+func TestLocality(t *testing.T) {
+	a, b := spec("a", 1<<20, 1, 1).of("a").released("a"), spec("b", 1<<20, 1, 1).of("b").released("b")
+	m := running(t, Config{}, a, b)
+	m.Connect(1, key(1), net(1))
+	l := lent(m.Want(t0, 1, 1))[0]
+	run, last := 0, l.Order
+	for n := range 200 {
+		_, actions := m.Cast(t0, ballotOf(l, "a"))
+		l = lent(actions)[0]
+		run++
+		if l.Order != last && run != 1+maxStay || l.Order == last && run > maxStay {
+			t.Fatalf("lease %d: another order after %d leases", n, run)
+		}
+		if l.Order != last {
+			run, last = 0, l.Order
+		}
+	}
+	high := spec("high", 1, 1, 1).of("c").released("c")
+	high.Priority = 9
+	m.Admit(t0, high)
+	if _, actions := m.Cast(t0, ballotOf(l, "a")); lent(actions)[0].Order != high.ID {
+		t.Error("a worker stays with its module where a higher priority waits")
+	}
+}
+
+// TestLocalityStarvesNobody: with many workers that all have one module, a
+// researcher who comes later has as much before each of them had 9 leases.
+func TestLocalityStarvesNobody(t *testing.T) {
+	const workers = 10
+	m := running(t, Config{}, spec("a", 1<<20, 1, 1).of("a").released("a"))
+	var held []Lease
+	for n := range workers {
+		m.Connect(SessionID(n+1), key(n), net(n))
+		held = append(held, lent(m.Want(t0, SessionID(n+1), 1))...)
+	}
+	m.Admit(t0, spec("b", 1<<20, 1, 1).of("b").released("b"))
+	for range workers * (1 + maxStay) {
+		_, actions := m.Cast(t0, ballotOf(held[0], "a"))
+		held = append(held[1:], lent(actions)...)
+	}
+	if got := orders(held)[spec("b", 1, 1, 1).ID]; got != workers/2 {
+		t.Errorf("the newcomer's order holds %d of %d leases", got, workers)
 	}
 }
