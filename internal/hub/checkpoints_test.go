@@ -15,6 +15,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/countersign/countersign/internal/canon"
+	"github.com/countersign/countersign/internal/job"
 	"github.com/countersign/countersign/internal/sandbox"
 	"github.com/countersign/countersign/internal/wire"
 	"github.com/countersign/countersign/payloads"
@@ -465,6 +466,26 @@ func TestVisits(t *testing.T) {
 	}
 }
 
+// held is a lease and who holds it.
+type held struct {
+	by *worker
+	*wire.Lease
+}
+
+// borrow takes n leases, with as many new workers as that takes, the first of
+// which has the number first.
+func (h *testHub) borrow(first, n int) (all []held) {
+	h.t.Helper()
+	for ; n > 0; n -= job.DefaultFirst {
+		w := h.join(first + n)
+		w.send(&wire.Want{Leases: uint32(n)})
+		for range min(n, job.DefaultFirst) {
+			all = append(all, held{w, await[*wire.Lease](w)})
+		}
+	}
+	return all
+}
+
 // TestKillNineKeepsCheckpoints kills the real hub right behind its answers:
 // what it said that it has, it has.
 func TestKillNineKeepsCheckpoints(t *testing.T) {
@@ -495,13 +516,9 @@ func TestKillNineKeepsCheckpoints(t *testing.T) {
 	answered := map[uint64]uint32{}
 	left := map[uint64]*wire.Lease{}
 	for len(answered) < tasks {
-		w := h.join(1 + len(answered))
-		var leases []*wire.Lease // open lanes come first
-		w.send(&wire.Want{Leases: uint32(min(len(answered)+8, tasks))})
-		for range min(len(answered)+8, tasks) {
-			leases = append(leases, await[*wire.Lease](w))
-		}
-		for _, l := range leases {
+		// Open lanes come first.
+		for _, held := range h.borrow(1+100*len(answered), min(len(answered)+8, tasks)) {
+			w, l := held.by, held.Lease
 			_, at := r.run(l, nil, 1+int(l.Task)%4)
 			if answered[l.Task] == 0 {
 				if l.Checkpoint != (canon.Digest{}) {
@@ -516,19 +533,14 @@ func TestKillNineKeepsCheckpoints(t *testing.T) {
 		hub.kill()
 		hub.start()
 	}
-	w := h.join(1000)
-	w.send(&wire.Want{Leases: tasks})
-	var leases []*wire.Lease
-	for range tasks {
-		leases = append(leases, await[*wire.Lease](w))
-	}
-	for _, l := range leases {
+	for _, held := range h.borrow(10000, tasks) {
+		l := held.Lease
 		f, at := h.fetch(l)
 		if f.Reached.Segments != answered[l.Task] || l.Lane != left[l.Task].Lane {
 			t.Errorf("task %d: lent from %d segments in lane %d, the hub said %d in %d", l.Task, f.Reached.Segments, l.Lane, answered[l.Task], left[l.Task].Lane)
 		}
 		done, _ := r.run(l, at, 0)
-		w.send(w.vote(l, done, f.Reached.Segments))
+		held.by.send(held.by.vote(l, done, f.Reached.Segments))
 	}
 	eventually(t, "the order is done", func() bool { return h.order(order).State == "done" })
 	for _, line := range h.resultLines(order, "") {

@@ -29,6 +29,8 @@ type Config struct {
 	Reclaim time.Duration
 	// MaxOpen is how many tasks of an order may be begun and undecided.
 	MaxOpen int
+	// First is how many leases a worker may hold that has just connected.
+	First int
 	// UnsafeOneNetwork counts every worker as a network of its own. Without
 	// it, one machine can never make a verdict alone; with it, one liar can.
 	UnsafeOneNetwork bool
@@ -39,6 +41,7 @@ const (
 	DefaultGrace   = 30 * time.Second
 	DefaultReclaim = 15 * time.Second
 	DefaultMaxOpen = 1 << 16
+	DefaultFirst   = 4
 )
 
 const (
@@ -97,6 +100,9 @@ func New(cfg Config) *Machine {
 	}
 	if cfg.MaxOpen == 0 {
 		cfg.MaxOpen = DefaultMaxOpen
+	}
+	if cfg.First == 0 {
+		cfg.First = DefaultFirst
 	}
 	return &Machine{
 		cfg:      cfg,

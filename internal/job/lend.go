@@ -10,10 +10,13 @@ import (
 
 // wait puts a session that wants more into the waiting list, once.
 func (s *session) wait(m *Machine) {
-	if s.waiting == nil && len(s.leases) < s.want {
+	if s.waiting == nil && s.wants() {
 		s.waiting = m.waiting.PushBack(s)
 	}
 }
+
+// wants reports whether a session would like another lease, and may have it.
+func (s *session) wants() bool { return len(s.leases) < min(s.want, s.room) }
 
 // content takes a session out of the waiting list.
 func (s *session) content(m *Machine) {
@@ -25,7 +28,7 @@ func (s *session) content(m *Machine) {
 
 // fill lends to a session until it has what it wants or there is nothing.
 func (m *Machine) fill(now time.Time, s *session) {
-	for len(s.leases) < s.want {
+	for s.wants() {
 		if !m.lend(now, s) {
 			s.wait(m)
 			if !s.idle {

@@ -18,6 +18,9 @@ func running(t *testing.T, cfg Config, orders ...Order) *Machine {
 	if cfg.NewID == nil {
 		cfg.NewID = counterIDs()
 	}
+	if cfg.First == 0 {
+		cfg.First = wire.MaxWant
+	}
 	m := New(cfg)
 	for _, o := range orders {
 		m.Admit(t0, o)

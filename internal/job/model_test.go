@@ -60,6 +60,7 @@ type sim struct {
 	held     map[SessionID]map[wire.LeaseID]bool
 	next     SessionID
 	halted   bool
+	room     map[SessionID]int
 	narrow   bool // one order of one task: everybody meets there
 }
 
@@ -80,7 +81,7 @@ type keptLane struct {
 func newSim(rt *rapid.T, cfg Config) *sim {
 	s := &sim{rt: rt, cfg: cfg, now: t0, orders: map[canon.Digest]Order{}, votes: map[canon.Digest]map[uint64][]Vote{}, kept: map[laneKey]*keptLane{}, offered: map[wire.LeaseID]time.Time{},
 		verdicts: map[canon.Digest]map[uint64]Decide{}, live: map[wire.LeaseID]Lease{}, sessions: map[SessionID]int{},
-		want: map[SessionID]int{}, held: map[SessionID]map[wire.LeaseID]bool{}}
+		want: map[SessionID]int{}, held: map[SessionID]map[wire.LeaseID]bool{}, room: map[SessionID]int{}}
 	s.m = New(cfg)
 	s.carry(s.m.Settle(s.now))
 	return s
@@ -146,6 +147,9 @@ func (s *sim) lent(a Lend) {
 	s.lentLane(l, me)
 	if s.held[a.Session][l.ID] = true; len(s.held[a.Session]) > s.want[a.Session] {
 		s.rt.Fatalf("session %d wants %d leases and has %d", a.Session, s.want[a.Session], len(s.held[a.Session]))
+	}
+	if len(s.held[a.Session]) > s.room[a.Session] {
+		s.rt.Fatalf("session %d has room for %d leases and has %d", a.Session, s.room[a.Session], len(s.held[a.Session]))
 	}
 	if l.Lane > wire.MaxLane {
 		s.rt.Fatalf("lane %d", l.Lane)
@@ -373,7 +377,10 @@ func (s *sim) cast(l Lease, out wire.Outcome) {
 		return
 	}
 	delete(s.live, l.ID)
-	for _, h := range s.held {
+	for id, h := range s.held {
+		if h[l.ID] {
+			s.room[id] = min(2*s.room[id], wire.MaxWant)
+		}
 		delete(h, l.ID)
 	}
 	v := Vote{Order: l.Order, Task: l.Task, Lane: l.Lane, Worker: l.Worker, Net: l.Net, Lease: l.ID, Outcome: out}
@@ -411,6 +418,7 @@ func (s *sim) connect(worker int) SessionID {
 	s.next++
 	s.sessions[s.next] = worker
 	s.held[s.next] = map[wire.LeaseID]bool{}
+	s.room[s.next] = s.cfg.First
 	s.m.Connect(s.next, key(worker), net(worker/2)) // two workers a network
 	return s.next
 }
@@ -566,6 +574,7 @@ func (s *sim) alive(id SessionID, l Lease) {
 	}
 	s.held[id][l.ID] = true
 	s.want[id] = max(s.want[id], len(s.held[id])) // it brought more than it wants
+	s.room[id] = max(s.room[id], len(s.held[id]))
 }
 
 func (s *sim) disconnect() {
@@ -628,7 +637,7 @@ func (s *sim) dump(m *Machine) string {
 
 func TestMachine(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		cfg := Config{NewID: counterIDs(), Key: [32]byte{9}, UnsafeOneNetwork: rapid.Bool().Draw(rt, "one network")}
+		cfg := Config{NewID: counterIDs(), Key: [32]byte{9}, UnsafeOneNetwork: rapid.Bool().Draw(rt, "one network"), First: rapid.IntRange(1, 4).Draw(rt, "first")}
 		if rapid.Bool().Draw(rt, "few open") {
 			cfg.MaxOpen = 2
 		}

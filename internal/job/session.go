@@ -19,6 +19,7 @@ type session struct {
 	worker  wire.Key
 	net     netip.Prefix
 	want    int
+	room    int // for leases, whatever it wants: it grows with votes
 	leases  []*lease
 	waiting *list.Element
 	idle    bool         // it was told so
@@ -39,7 +40,7 @@ type lease struct {
 
 // Connect begins a session of a worker that has proved its key.
 func (m *Machine) Connect(id SessionID, worker wire.Key, net netip.Prefix) {
-	m.sessions[id] = &session{id: id, worker: worker, net: net}
+	m.sessions[id] = &session{id: id, worker: worker, net: net, room: m.cfg.First}
 }
 
 // Disconnect ends a session. Its leases live on for a short while, in case the
@@ -102,10 +103,12 @@ func (m *Machine) Return(now time.Time, id SessionID, lid wire.LeaseID, failed b
 	return l.Lease, true, m.done()
 }
 
-// fail lets a session rest: 1 second, then twice as long each time.
+// fail lets a session rest: 1 second, then twice as long each time. It may hold
+// half of what it could.
 func (s *session) fail(now time.Time) {
 	s.rest = now.Add(min(time.Second<<min(s.failed, 10), maxRest))
 	s.failed++
+	s.room = max(s.room/2, 1)
 }
 
 // KillLease ends a lease, whoever has it.

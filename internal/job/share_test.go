@@ -3,6 +3,7 @@ package job
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -141,5 +142,31 @@ func TestLocalityStarvesNobody(t *testing.T) {
 	}
 	if got := orders(held)[spec("b", 1, 1, 1).ID]; got != workers/2 {
 		t.Errorf("the newcomer's order holds %d of %d leases", got, workers)
+	}
+}
+
+// TestSlowStart: what a worker may hold doubles with each vote, up to what it
+// wants, and falls by half with each failure.
+func TestSlowStart(t *testing.T) {
+	o := spec("o", 1<<20, 1, 1)
+	o.Seconds = time.Hour
+	m := running(t, Config{First: 2}, o)
+	m.Connect(1, key(1), net(1))
+	held := lent(m.Want(t0, 1, 10))
+	for _, want := range []int{2, 4, 8, 10, 10} {
+		if len(held) != want {
+			t.Fatalf("it holds %d leases, not %d", len(held), want)
+		}
+		_, actions := m.Cast(t0, ballotOf(held[0], "a"))
+		held = append(held[1:], lent(actions)...)
+	}
+	now := t0
+	for n, want := range []int{10, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 1, 1} { // room for 32, 16, 8, 4, 2, 1
+		_, _, actions := m.Return(now, 1, held[0].ID, true)
+		now = now.Add(maxRest)
+		held = append(held[1:], lent(append(actions, m.Tick(now)...))...)
+		if len(held) != want {
+			t.Fatalf("after %d failures it holds %d leases, not %d", n+1, len(held), want)
+		}
 	}
 }
