@@ -75,7 +75,7 @@ func (m *Machine) lend(now time.Time, s *session) bool {
 			return true
 		}
 	}
-	return false
+	return m.standIn(now, s)
 }
 
 // pick finds a task of an order for a session: one that others have begun, so
@@ -110,7 +110,7 @@ func (m *Machine) lendTask(now time.Time, t *task, at place, s *session) {
 	s.leases = append(s.leases, l)
 	s.release = o.Release
 	t.held = append(t.held, l)
-	o.leases++
+	l.elem = o.lent.PushBack(l)
 	o.share.leases++
 	heap.Push(&m.due, l)
 	m.do(Lend{s.id, l.Lease})

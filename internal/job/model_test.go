@@ -3,6 +3,7 @@ package job
 import (
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -61,6 +62,7 @@ type sim struct {
 	next     SessionID
 	halted   bool
 	room     map[SessionID]int
+	took     map[SessionID]pace
 	narrow   bool // one order of one task: everybody meets there
 }
 
@@ -81,7 +83,7 @@ type keptLane struct {
 func newSim(rt *rapid.T, cfg Config) *sim {
 	s := &sim{rt: rt, cfg: cfg, now: t0, orders: map[canon.Digest]Order{}, votes: map[canon.Digest]map[uint64][]Vote{}, kept: map[laneKey]*keptLane{}, offered: map[wire.LeaseID]time.Time{},
 		verdicts: map[canon.Digest]map[uint64]Decide{}, live: map[wire.LeaseID]Lease{}, sessions: map[SessionID]int{},
-		want: map[SessionID]int{}, held: map[SessionID]map[wire.LeaseID]bool{}, room: map[SessionID]int{}}
+		want: map[SessionID]int{}, held: map[SessionID]map[wire.LeaseID]bool{}, room: map[SessionID]int{}, took: map[SessionID]pace{}}
 	s.m = New(cfg)
 	s.carry(s.m.Settle(s.now))
 	return s
@@ -145,6 +147,7 @@ func (s *sim) lent(a Lend) {
 		}
 	}
 	s.lentLane(l, me)
+	s.lentTail(a)
 	if s.held[a.Session][l.ID] = true; len(s.held[a.Session]) > s.want[a.Session] {
 		s.rt.Fatalf("session %d wants %d leases and has %d", a.Session, s.want[a.Session], len(s.held[a.Session]))
 	}
@@ -180,6 +183,35 @@ func (s *sim) lentLane(l Lease, me string) {
 		s.rt.Fatalf("lent from %s, kept is %s", l.From, k.file)
 	case k != nil && !s.openFor(at, l.Worker, me):
 		s.rt.Fatalf("lent a lane that is not open: %+v", l)
+	}
+}
+
+// pace is how long a session took for its last lane.
+type pace struct {
+	order canon.Digest
+	took  time.Duration
+}
+
+// lentTail checks that no task has more lanes than it needs, but for one that
+// a worker takes for one much slower.
+func (s *sim) lentTail(a Lend) {
+	o := s.orders[a.Lease.Order]
+	_, heard := s.support(o.ID, a.Lease.Task)
+	need, slow := max(o.Agree-heard, 1), false
+	p := s.took[a.Session]
+	for key := range s.kept {
+		if key.order == o.ID && key.task == a.Lease.Task {
+			return // a lane may be one that has no voice
+		}
+	}
+	for _, l := range s.live {
+		if l.Order == o.ID && l.Task == a.Lease.Task {
+			need--
+			slow = slow || p.order == o.ID && p.took > 0 && s.now.Sub(l.Since) >= tailFactor*p.took
+		}
+	}
+	if need < 0 || need == 0 && !slow {
+		s.rt.Fatalf("a lane that the task does not need: %+v, pace %+v", a, p)
 	}
 }
 
@@ -380,6 +412,9 @@ func (s *sim) cast(l Lease, out wire.Outcome) {
 	for id, h := range s.held {
 		if h[l.ID] {
 			s.room[id] = min(2*s.room[id], wire.MaxWant)
+			if d := s.now.Sub(l.Since); d > 0 && l.From == (canon.Digest{}) {
+				s.took[id] = pace{l.Order, d}
+			}
 		}
 		delete(h, l.ID)
 	}
@@ -515,6 +550,7 @@ func (s *sim) events() map[string]func(*rapid.T) {
 			s.now = s.now.Add(time.Duration(rapid.IntRange(0, 40).Draw(s.rt, "seconds")) * time.Second)
 			s.carry(s.m.Tick(s.now))
 		}),
+		"work":  draw(s.work),
 		"order": draw(s.order),
 		"stop": draw(func() {
 			if rapid.IntRange(0, 9).Draw(s.rt, "really") == 0 {
@@ -545,6 +581,22 @@ func (s *sim) events() map[string]func(*rapid.T) {
 			}
 		}),
 	}
+}
+
+// work lets a session do what it holds, in a while, and ask for more.
+func (s *sim) work() {
+	id := s.anySession()
+	s.want[id] = 5
+	s.carry(s.m.Want(s.now, id, 5))
+	s.now = s.now.Add(time.Duration(rapid.IntRange(0, 9).Draw(s.rt, "seconds")) * time.Second)
+	s.carry(s.m.Tick(s.now))
+	mine := slices.SortedFunc(maps.Keys(s.held[id]), func(a, b wire.LeaseID) int { return slices.Compare(a[:], b[:]) })
+	for _, l := range mine {
+		if l, is := s.live[l]; is {
+			s.cast(l, outcome("a"))
+		}
+	}
+	s.carry(s.m.Tick(s.now))
 }
 
 func (s *sim) giveBack(l Lease, failed bool) {

@@ -57,7 +57,7 @@ type order struct {
 	undecided uint64
 	open      map[uint64]*task // begun and undecided
 	needy     *list.List       // of *task: open and in need of lanes
-	leases    int
+	lent      *list.List       // of *lease, in the order of lending
 }
 
 // Info is how an order stands.
@@ -77,14 +77,14 @@ func (m *Machine) Info(id canon.Digest) (Info, bool) {
 	if o == nil || !o.admitted {
 		return Info{}, false
 	}
-	return Info{o.Order, o.state, o.reason, o.accepted, o.undecided, len(o.open), o.leases}, true
+	return Info{o.Order, o.state, o.reason, o.accepted, o.undecided, len(o.open), o.lent.Len()}, true
 }
 
 // order returns the state of an order, whether or not it was admitted yet.
 func (m *Machine) order(id canon.Digest) *order {
 	o := m.orders[id]
 	if o == nil {
-		o = &order{open: map[uint64]*task{}, needy: list.New()}
+		o = &order{open: map[uint64]*task{}, needy: list.New(), lent: list.New()}
 		o.ID = id
 		m.orders[id] = o
 	}
@@ -203,10 +203,8 @@ func (o *order) hasSettled(permille int) bool {
 // recall ends all leases of an order that ended, and tells everybody at once:
 // there may be workers with leases of before a restart.
 func (m *Machine) recall(o *order) {
-	for _, l := range slices.Clone(m.due) {
-		if l.task.order == o {
-			m.drop(l)
-		}
+	for e := o.lent.Front(); e != nil; e = o.lent.Front() {
+		m.drop(e.Value.(*lease))
 	}
 	reason := "the order is " + string(o.state)
 	if o.reason != "" {

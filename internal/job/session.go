@@ -22,10 +22,12 @@ type session struct {
 	room    int // for leases, whatever it wants: it grows with votes
 	leases  []*lease
 	waiting *list.Element
-	idle    bool         // it was told so
-	release canon.Digest // of its last lease
-	stayed  int          // leases in a row for the sake of that release
-	failed  int          // leases in a row that came to nothing through its own fault
+	idle    bool          // it was told so
+	release canon.Digest  // of its last lease
+	stayed  int           // leases in a row for the sake of that release
+	took    time.Duration // for its last lane that it did alone
+	tookOf  canon.Digest  // the order of that
+	failed  int           // leases in a row that came to nothing through its own fault
 	rest    time.Time
 }
 
@@ -34,8 +36,9 @@ type lease struct {
 	Lease
 	session SessionID
 	task    *task
-	due     time.Time // when it is reclaimed
-	index   int       // in Machine.due
+	due     time.Time     // when it is reclaimed
+	index   int           // in Machine.due
+	elem    *list.Element // in order.lent
 }
 
 // Connect begins a session of a worker that has proved its key.
@@ -168,7 +171,7 @@ func (m *Machine) drop(l *lease) {
 	delete(m.leases, l.ID)
 	heap.Remove(&m.due, l.index)
 	l.task.held = slices.DeleteFunc(l.task.held, func(h *lease) bool { return h == l })
-	l.task.order.leases--
+	l.task.order.lent.Remove(l.elem)
 	l.task.order.share.leases--
 	if s := m.sessions[l.session]; s != nil {
 		s.leases = slices.DeleteFunc(s.leases, func(h *lease) bool { return h == l })

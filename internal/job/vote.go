@@ -31,6 +31,7 @@ func (m *Machine) Cast(now time.Time, v Vote) (wire.Verdict, []Action) {
 	var s *session
 	if l := m.leases[v.Lease]; l != nil && l.Worker == v.Worker {
 		if s = m.sessions[l.session]; s != nil {
+			s.timed(now, l)
 			s.failed, s.rest, s.room = 0, time.Time{}, min(2*s.room, wire.MaxWant)
 		}
 	}
