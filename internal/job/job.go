@@ -73,8 +73,9 @@ type Machine struct {
 	orders   map[canon.Digest]*order
 	admitted []*order // in the order of admission
 	shares   []*share
-	lendable []*share // that have running orders
-	turn     uint64   // counts leases
+	lendable []*share  // that have running orders
+	turn     uint64    // counts leases
+	seen     time.Time // the clock at the last tick, or when something was lent since
 	stopped  map[target]string
 	sessions map[SessionID]*session
 	waiting  *list.List // of *session that want more leases than they have

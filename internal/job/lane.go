@@ -71,12 +71,16 @@ func (m *Machine) Offer(now time.Time, id wire.LeaseID, c Checkpoint) (has uint3
 			return has, false
 		}
 	}
-	if last, is := m.offered[id]; is && now.Sub(last) < wire.KeptEvery {
+	if last, is := m.offered[id]; is && recent(now, last) {
 		return has, false
 	}
 	m.offered[id] = now
 	return has, true
 }
+
+// recent reports whether a checkpoint of then is too near for another. A moment
+// in the future is of a clock that was set back since.
+func recent(now, then time.Time) bool { return !then.After(now) && now.Sub(then) < wire.KeptEvery }
 
 // Has returns how many segments of a lane are kept.
 func (m *Machine) Has(id canon.Digest, task uint64, num uint32) uint32 {
@@ -91,7 +95,7 @@ func (m *Machine) Has(id canon.Digest, task uint64, num uint32) uint32 {
 // forgetOffers forgets those that slow nobody down any more.
 func (m *Machine) forgetOffers(now time.Time) {
 	for id, at := range m.offered {
-		if now.Sub(at) >= wire.KeptEvery {
+		if !recent(now, at) {
 			delete(m.offered, id)
 		}
 	}

@@ -113,6 +113,9 @@ func (m *Machine) lendTask(now time.Time, t *task, at place, s *session) {
 	l.elem = o.lent.PushBack(l)
 	o.share.leases++
 	heap.Push(&m.due, l)
+	if now.After(m.seen) {
+		m.seen = now
+	}
 	m.do(Lend{s.id, l.Lease})
 	m.review(t)
 }

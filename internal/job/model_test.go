@@ -63,7 +63,9 @@ type sim struct {
 	halted   bool
 	room     map[SessionID]int
 	took     map[SessionID]pace
-	narrow   bool // one order of one task: everybody meets there
+	gather   map[canon.Digest]bool // orders whose inputs are asked for: true, and made
+	behind   time.Duration         // the clock, for having been set back
+	narrow   bool                  // one order of one task: everybody meets there
 }
 
 // laneKey names a lane, and keptLane is what the simulated disk has of it.
@@ -83,7 +85,7 @@ type keptLane struct {
 func newSim(rt *rapid.T, cfg Config) *sim {
 	s := &sim{rt: rt, cfg: cfg, now: t0, orders: map[canon.Digest]Order{}, votes: map[canon.Digest]map[uint64][]Vote{}, kept: map[laneKey]*keptLane{}, offered: map[wire.LeaseID]time.Time{},
 		verdicts: map[canon.Digest]map[uint64]Decide{}, live: map[wire.LeaseID]Lease{}, sessions: map[SessionID]int{},
-		want: map[SessionID]int{}, held: map[SessionID]map[wire.LeaseID]bool{}, room: map[SessionID]int{}, took: map[SessionID]pace{}}
+		want: map[SessionID]int{}, held: map[SessionID]map[wire.LeaseID]bool{}, room: map[SessionID]int{}, took: map[SessionID]pace{}, gather: map[canon.Digest]bool{}}
 	s.m = New(cfg)
 	s.carry(s.m.Settle(s.now))
 	return s
@@ -109,6 +111,8 @@ func (s *sim) carry(actions []Action) {
 			s.ended(a.Lease.ID)
 		case Decide:
 			s.decided(a)
+		case Gather:
+			s.asked(a.Order)
 		case Broadcast:
 			for id, l := range s.live {
 				if a.Scope == wire.KillAll || a.Target == l.Order.String() {
@@ -131,6 +135,9 @@ func (s *sim) lent(a Lend) {
 		s.rt.Fatalf("lent out of the order's time: %+v", l)
 	case slices.ContainsFunc(s.stops, func(t target) bool { return t.digest == l.Order || t.digest == o.Release }):
 		s.rt.Fatalf("lent of a stopped order: %+v", l)
+	}
+	if o.Gather && !s.gather[o.ID] || !o.Gather && !s.farEnough(o) {
+		s.rt.Fatalf("lent before the order that it follows is far enough: %+v", l)
 	}
 	if _, is := s.verdicts[l.Order][l.Task]; is {
 		s.rt.Fatalf("lent a decided task: %+v", l)
@@ -206,13 +213,21 @@ func (s *sim) lentTail(a Lend) {
 	}
 	for _, l := range s.live {
 		if l.Order == o.ID && l.Task == a.Lease.Task {
-			need--
+			if !s.heard(l) {
+				need--
+			}
 			slow = slow || p.order == o.ID && p.took > 0 && s.now.Sub(l.Since) >= tailFactor*p.took
 		}
 	}
 	if need < 0 || need == 0 && !slow {
 		s.rt.Fatalf("a lane that the task does not need: %+v, pace %+v", a, p)
 	}
+}
+
+// heard reports whether a lease's network has voted on its task, by a late vote.
+func (s *sim) heard(l Lease) bool {
+	net := s.netOf(Vote{Worker: l.Worker, Net: l.Net})
+	return slices.ContainsFunc(s.votes[l.Order][l.Task], func(v Vote) bool { return s.netOf(v) == net })
 }
 
 // openFor reports whether a worker may go on with a lane that has a checkpoint.
@@ -256,7 +271,7 @@ func (s *sim) checkpoint(l Lease, segments uint32) {
 	_, decided := s.verdicts[l.Order][l.Task]
 	late := !s.now.Before(o.Expires)
 	want := !decided && !late && (k == nil || segments > k.segments) && !s.elsewhere(at, l.Worker, net) && s.votedIn(at) == 0 &&
-		s.now.Sub(s.offered[l.ID]) >= wire.KeptEvery
+		(s.now.Before(s.offered[l.ID]) || s.now.Sub(s.offered[l.ID]) >= wire.KeptEvery)
 	if info, _ := s.m.Info(l.Order); info.State != Running && info.State != Queued {
 		want = false
 	}
@@ -312,6 +327,60 @@ func (s *sim) elsewhere(at laneKey, worker wire.Key, net string) bool {
 		}
 	}
 	return false
+}
+
+// farEnough reports whether an order may begin as far as the one before goes.
+func (s *sim) farEnough(o Order) bool {
+	if o.After == (canon.Digest{}) {
+		return true
+	}
+	prev := s.orders[o.After]
+	n := uint64(len(s.verdicts[prev.ID])) * 1000
+	return n >= uint64(o.AfterPermille)*prev.Tasks || n >= uint64(prev.CompletePermille)*prev.Tasks
+}
+
+func (s *sim) asked(id canon.Digest) {
+	made, again := s.gather[id]
+	if made || again || !s.farEnough(s.orders[id]) {
+		s.rt.Fatalf("inputs are asked for: made %v, asked for before %v", made, again)
+	}
+	s.gather[id] = false
+}
+
+// gathered makes the inputs of an order that they are asked of, if there is one.
+func (s *sim) gathered() bool {
+	for n := range 6 {
+		id := canon.Sum([]byte{byte(n)})
+		if made, asked := s.gather[id]; asked && !made {
+			s.gather[id] = true
+			s.fact(func(m *Machine) { m.Gathered(s.now, id) })
+			s.carry(s.m.Gathered(s.now, id))
+			return true
+		}
+	}
+	return false
+}
+
+// jump sets the clock to another time. When it goes back, no lease ends.
+func (s *sim) jump(by time.Duration) {
+	s.now = s.now.Add(by)
+	s.behind -= min(by, 0)
+	for id, l := range s.live {
+		if l.Since.After(s.now) {
+			l.Since = s.now
+			s.live[id] = l
+		}
+	}
+	before := len(s.live)
+	s.carry(s.m.Tick(s.now))
+	if lent, _ := s.m.Leases(); by < 0 && len(s.live) < before || lent != len(s.live) {
+		s.rt.Fatalf("the clock goes %v: %d leases, then %d; the machine has %d", by, before, len(s.live), lent)
+	}
+	for _, l := range s.m.due {
+		if most := s.now.Add(s.orders[l.Order].Seconds + DefaultGrace); l.due.After(most) {
+			s.rt.Fatalf("the clock goes %v: a lease would end at %s, it is %s", by, l.due, s.now)
+		}
+	}
 }
 
 func (s *sim) ended(id wire.LeaseID) {
@@ -550,7 +619,13 @@ func (s *sim) events() map[string]func(*rapid.T) {
 			s.now = s.now.Add(time.Duration(rapid.IntRange(0, 40).Draw(s.rt, "seconds")) * time.Second)
 			s.carry(s.m.Tick(s.now))
 		}),
-		"work":  draw(s.work),
+		"work":     draw(s.work),
+		"gathered": draw(func() { s.gathered() }),
+		"clock": draw(func() {
+			if rapid.IntRange(0, 9).Draw(s.rt, "really") == 0 {
+				s.jump(rapid.SampledFrom([]time.Duration{-time.Hour, -time.Minute, time.Hour, 24 * time.Hour}).Draw(s.rt, "by"))
+			}
+		}),
 		"order": draw(s.order),
 		"stop": draw(func() {
 			if rapid.IntRange(0, 9).Draw(s.rt, "really") == 0 {
@@ -651,9 +726,20 @@ func (s *sim) order() {
 	if s.narrow {
 		tasks = 1
 	}
-	s.admit(Order{ID: id, Release: canon.Sum([]byte("release")), Tasks: uint64(tasks),
+	o := Order{ID: id, Release: canon.Sum([]byte("release")), Tasks: uint64(tasks),
 		Agree: rapid.IntRange(of/2+1, of).Draw(s.rt, "agree"), Of: of, CompletePermille: rapid.SampledFrom([]int{1000, 500}).Draw(s.rt, "complete"),
-		Priority: n % 3, NotBefore: s.now.Add(time.Duration(n-3) * 10 * time.Second), Expires: s.now.Add(24 * time.Hour), Seconds: 60 * time.Second})
+		Priority: n % 3, NotBefore: s.now.Add(time.Duration(n-3) * 10 * time.Second), Expires: s.now.Add(24 * time.Hour), Seconds: 60 * time.Second}
+	s.follow(&o)
+	s.admit(o)
+}
+
+// follow lets an order follow one that is there, or none.
+func (s *sim) follow(o *Order) {
+	n := rapid.IntRange(0, 11).Draw(s.rt, "after")
+	prev, is := s.orders[canon.Sum([]byte{byte(n)})]
+	if is && prev.ID != o.ID {
+		o.After, o.AfterPermille, o.Gather = prev.ID, rapid.SampledFrom([]int{1, 400, 1000}).Draw(s.rt, "permille"), rapid.Bool().Draw(s.rt, "gather")
+	}
 }
 
 func (s *sim) dump(m *Machine) string {
@@ -709,7 +795,11 @@ func TestMachine(t *testing.T) {
 func (s *sim) replay() {
 	want := s.dump(s.m)
 	m := s.load()
-	for _, a := range m.Settle(s.now) {
+	actions := m.Settle(s.now)
+	for range s.orders { // a state may follow from that of an order that came later
+		actions = append(actions, m.Tick(s.now)...)
+	}
+	for _, a := range actions {
 		if d, is := a.(Decide); is {
 			s.rt.Fatalf("after a replay, decided again: %+v", d)
 		}
@@ -749,6 +839,7 @@ func (s *sim) restart(lost int) {
 	clear(s.sessions)
 	clear(s.held)
 	clear(s.want)
+	maps.DeleteFunc(s.gather, func(_ canon.Digest, made bool) bool { return !made })
 	s.m, s.halted = s.load(), false
 	s.carry(s.m.Settle(s.now))
 }
@@ -756,6 +847,7 @@ func (s *sim) restart(lost int) {
 // finish lets enough honest workers work fairly, and expects every order to
 // end.
 func (s *sim) finish() {
+	s.jump(s.behind) // somebody sets it right
 	s.halted = false
 	s.carry(s.m.Lift(s.now))
 	for w := range 14 {
@@ -767,6 +859,9 @@ func (s *sim) finish() {
 	for s.now.Before(end) {
 		if s.over() {
 			return
+		}
+		if s.gathered() {
+			continue
 		}
 		if len(s.live) > 0 {
 			s.cast(s.first(), outcome("a"))
@@ -792,7 +887,7 @@ func (s *sim) over() bool {
 		switch info, _ := s.m.Info(id); {
 		case info.State == Queued || info.State == Running:
 			return false
-		case info.State == Ended && s.now.Before(info.Expires):
+		case info.State == Ended && s.now.Before(info.Expires) && info.After == (canon.Digest{}):
 			s.rt.Fatalf("expired before its time: %+v", info)
 		}
 	}

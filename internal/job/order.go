@@ -129,17 +129,21 @@ func (m *Machine) restate(now time.Time, o *order) {
 		o.asked = true
 		m.do(Gather{o.ID})
 	}
-	if state == o.state {
+	was := o.state
+	o.state, o.reason = state, reason
+	if state == was {
 		return
 	}
-	running := o.state == Running
-	o.state, o.reason = state, reason
+	running := was == Running
 	m.do(Changed{o.ID, state, reason})
 	switch {
 	case state == Running:
 		m.enter(o)
 	case running:
 		m.leave(o)
+	}
+	// A clock that was set back queues an order, and its leases go on.
+	if ended := state != Running && state != Queued; ended && (running || o.lent.Len() > 0) {
 		m.recall(o)
 	}
 }
@@ -155,10 +159,10 @@ func (m *Machine) stateOf(now time.Time, o *order) (State, string) {
 	}
 	begin := m.mayBegin(o)
 	switch {
-	case !now.Before(o.Expires):
-		return Ended, ""
 	case !begin && m.stateIs(o.After, Stopped):
 		return Stopped, "the order that it follows was stopped"
+	case !now.Before(o.Expires):
+		return Ended, ""
 	case !begin && m.stateIs(o.After, Ended):
 		return Ended, "the order that it follows has expired"
 	case !begin || now.Before(o.NotBefore) || o.Gather && !o.gathered:

@@ -125,6 +125,7 @@ func (m *Machine) KillLease(now time.Time, lid wire.LeaseID, reason string) []Ac
 
 // Tick looks at what time has brought about. It should come about every second.
 func (m *Machine) Tick(now time.Time) []Action {
+	m.watch(now)
 	for len(m.due) > 0 && !now.Before(m.due[0].due) {
 		l := m.due[0]
 		why := Expired
@@ -143,7 +144,7 @@ func (m *Machine) Tick(now time.Time) []Action {
 		m.review(l.task)
 	}
 	for _, o := range m.admitted {
-		if o.state == Queued || o.state == Running {
+		if o.state != Done && o.state != Stopped {
 			m.restate(now, o)
 		}
 	}
