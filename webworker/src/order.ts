@@ -129,9 +129,9 @@ function checkBounds(o: Order): InputRule {
 }
 
 /** The one rule that there must be, in its bounds. */
-function ruleOf({ list, lines, chunks, range, outputs }: Order["input"]): InputRule | null {
-  if ([list, lines, chunks, range, outputs].filter((r) => r !== undefined).length !== 1) return null;
-  if (list !== undefined) return list.length <= 1000 ? { list } : null;
+function ruleOf({ list: texts, lines, chunks, range, outputs }: Order["input"]): InputRule | null {
+  if ([texts, lines, chunks, range, outputs].filter((r) => r !== undefined).length !== 1) return null;
+  if (texts !== undefined) return texts.length <= 1000 ? { list: texts } : null;
   if (lines !== undefined) {
     const { length, lines: n, per_task } = lines;
     return length >= 1 && length <= 2 ** 30 && n >= 1 && n <= length && per_task >= 1 && per_task <= 65536 ? { lines } : null;

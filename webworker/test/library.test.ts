@@ -129,6 +129,17 @@ test("reading stops as soon as there is more than may be", async () => {
   }
 });
 
+test("of a long input no byte more is read than the rule gives it, and the browser keeps none", async () => {
+  const files = new Files();
+  const path = `/i/${"ab".repeat(32)}/7`;
+  files.bodies.set(path, endless);
+  assert.equal(await checkOf(files.library().input("ab".repeat(32), 7, 70_000)), "input");
+  assert.ok(files.read < 70_000 + 2048, `${files.read} bytes were read`);
+  files.bodies.set(path, module);
+  assert.deepEqual(Buffer.from(await files.library().input("ab".repeat(32), 7, 70_000)), module, "whether it is the right one is checked later");
+  assert.deepEqual(files.asked.map(([p, init]) => [p, init.cache]), [[path, "no-store"], [path, "no-store"]]);
+});
+
 test("a good release under another's digest is refused", async () => {
   const files = new Files();
   const asked = files.publish(release(module));
