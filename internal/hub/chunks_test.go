@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -75,6 +78,61 @@ func TestChunks(t *testing.T) {
 	eventually(t, "done", func() bool { return h.order(d).State == "done" })
 	if got := h.body("/v1/orders/" + d.String() + "/input"); string(got) != file {
 		t.Error("the input file is another one")
+	}
+	h.end()
+	if report, err := Check(h.opt.Data, true); err != nil || len(report.Problems) != 0 {
+		t.Errorf("%+v, %v", report, err)
+	}
+	if err := os.WriteFile(filepath.Join(h.opt.Data, "blobs", canon.Sum([]byte(file)).String()), []byte(file[1:]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if report, err := Check(h.opt.Data, true); err != nil || len(report.Problems) != 2 {
+		t.Errorf("a damaged file: %+v, %v", report, err)
+	}
+	h.start() // the order is withheld
+	if status, _ := h.do("GET", fmt.Sprintf("/i/%s/0", d), "", "", nil); status != 404 {
+		t.Errorf("a damaged chunk is served: %d", status)
+	}
+}
+
+// TestChunkProofs proves chunks of an order that has more of them than hashes
+// are kept.
+func TestChunkProofs(t *testing.T) {
+	file := fileOf(100_003)
+	o := &release.Order{}
+	var err error
+	if o.Input.Chunks, err = release.SplitChunks(strings.NewReader(file), 5, func(uint64, release.Span, []byte) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	in, err := scanInputs(o, strings.NewReader(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.from(f)
+	defer in.Close()
+	for task := uint64(0); task < o.Tasks(); task++ {
+		if task%97 != 0 && task < o.Tasks()-3 {
+			continue
+		}
+		input, err := in.input(task)
+		if err != nil {
+			t.Fatal(err)
+		}
+		proof, err := in.proof(task)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := o.CheckTaskInput(task, input, proof); err != nil || string(input) != file[5*task:min(5*task+5, 100_003)] {
+			t.Fatalf("task %d: %q, %v", task, input, err)
+		}
 	}
 }
 

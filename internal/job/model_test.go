@@ -726,9 +726,9 @@ func (s *sim) order() {
 	if s.narrow {
 		tasks = 1
 	}
-	o := Order{ID: id, Release: canon.Sum([]byte("release")), Tasks: uint64(tasks),
+	o := Order{ID: id, Release: canon.Sum([]byte{'r', byte(n % 3)}), Researcher: fmt.Sprint(n % 2), Tasks: uint64(tasks),
 		Agree: rapid.IntRange(of/2+1, of).Draw(s.rt, "agree"), Of: of, CompletePermille: rapid.SampledFrom([]int{1000, 500}).Draw(s.rt, "complete"),
-		Priority: n % 3, NotBefore: s.now.Add(time.Duration(n-3) * 10 * time.Second), Expires: s.now.Add(24 * time.Hour), Seconds: 60 * time.Second}
+		Priority: n / 3, NotBefore: s.now.Add(time.Duration(n-3) * 10 * time.Second), Expires: s.now.Add(24 * time.Hour), Seconds: 60 * time.Second}
 	s.follow(&o)
 	s.admit(o)
 }
