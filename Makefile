@@ -6,7 +6,7 @@ GO      ?= go
 WEB     := webworker
 STAMP   := $(WEB)/node_modules/.package-lock.json
 
-.PHONY: demo test check check-arm build web payloads bench bench-meter bench-costs bench-stack conformance probe test-trust bench-checkpoints bench-host bench-warm bench-tasks e2e unit race fuzz fuzz-modules corpus crash clean
+.PHONY: demo test check check-arm build web payloads bench bench-meter bench-costs bench-stack conformance probe test-trust bench-checkpoints bench-host bench-warm bench-tasks bench-hub e2e unit race fuzz fuzz-modules corpus crash clean
 
 demo: build ## ONCE=1 ends after the verification
 	ONCE=$(ONCE) PORT=$(PORT) scripts/demo.sh
@@ -101,6 +101,9 @@ crash: need-test ## KILLS=200 kills of a hub under load, on full, slow and faili
 bench-tasks: ## what an order of ten million tasks takes of a hub: docs/tasks.md
 	@for decided in 0 10000 100000 1000000; do \
 		$(GO) test ./internal/hub -run '^TestManyTasks$$' -count 1 -v -timeout 30m -args -tasks 10000000 -decided $$decided | grep 'decided' || exit 1; done
+
+bench-hub: build need-test ## votes a second, waits for leases and what idle connections cost: docs/hub-performance.md
+	@$(GO) run ./bench/hub
 
 fuzz: ## FUZZTIME=30s for each target
 	scripts/fuzz.sh $(or $(FUZZTIME),30s)
