@@ -200,6 +200,7 @@ func (h *testHub) do(method, path, contentType, token string, body io.Reader) (s
 	if err != nil {
 		h.t.Fatal(err)
 	}
+	h.documented(method, path, res.StatusCode, res.Header, data)
 	if res.StatusCode >= 300 {
 		if err := json.Unmarshal(data, &e); err != nil {
 			h.t.Fatalf("%s %s: %d with the body %q", method, path, res.StatusCode, data)
@@ -227,6 +228,7 @@ func (h *testHub) body(path string) []byte {
 	if err != nil || res.StatusCode != http.StatusOK {
 		h.t.Fatalf("GET %s: %d, %v: %.200q", path, res.StatusCode, err, data)
 	}
+	h.documented("GET", path, res.StatusCode, res.Header, data)
 	return data
 }
 

@@ -21,42 +21,13 @@ import (
 // routes is every path of docs/spec/wire.md, and the page.
 func (h *Hub) routes() http.Handler {
 	mux := http.NewServeMux()
-	handle := func(pattern string, f func(http.ResponseWriter, *http.Request) error) {
-		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-			if err := f(w, r); err != nil {
+	for _, o := range h.operations() {
+		mux.HandleFunc(o.method+" "+o.path, func(w http.ResponseWriter, r *http.Request) {
+			if err := o.handle(w, r); err != nil {
 				h.fault(w, r, err)
 			}
 		})
 	}
-	handle("GET "+wire.WorkPath, h.accept)
-	handle("GET /m/{digest}", h.getModule)
-	handle("GET /i/{order}/{task}", h.getTaskInput)
-	handle("GET /c/{digest}", h.getCheckpoint)
-	handle("GET /s/{name}", h.getStatement)
-	handle("GET /log/checkpoint", h.getLogCheckpoint)
-	handle("GET /log/tile/{path...}", h.getLogTile)
-	handle("POST /v1/releases", h.postRelease)
-	handle("POST /v1/orders", h.postOrder)
-	handle("POST /v1/stops", h.postStop)
-	handle("POST /v1/policy", h.postPolicy)
-	handle("POST /v1/index", h.postIndex)
-	handle("GET /v1/index", h.getIndex)
-	handle("GET /v1/releases", h.getReleases)
-	handle("GET /v1/orders", h.getOrders)
-	handle("GET /v1/orders/{order}", h.getOrder)
-	handle("GET /v1/orders/{order}/input", h.getInput)
-	handle("GET /v1/orders/{order}/results", h.getResults)
-	handle("GET /v1/orders/{order}/votes", h.getVotes)
-	handle("GET /v1/policy", h.getPolicy)
-	handle("GET /v1/status", h.getStatus)
-	handle("POST /v1/kill", h.postKill)
-	handle("POST /v1/resume", h.postResume)
-	handle("GET /v1/tokens", h.getTokens)
-	handle("POST /v1/tokens/revoke", h.postRevoke)
-	handle("POST /v1/tokens/rotate", h.postRotate)
-	handle("POST /v1/snapshot", h.postSnapshot)
-	handle("GET /healthz", h.getHealth)
-	mux.Handle("GET /metrics", h.metrics.handler())
 	page := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*h.page.Load()).ServeHTTP(w, r) })
 	for _, path := range []string{"/{$}", "/countersign.js", "/results", "/results.js", "/page.css", "/icon.svg"} {
 		mux.Handle("GET "+path, page)

@@ -1,6 +1,10 @@
 package wire
 
-import "net/http"
+import (
+	"maps"
+	"net/http"
+	"slices"
+)
 
 // Codes of errors that are not failure classes of docs/spec/statement.md.
 const (
@@ -108,3 +112,6 @@ func Status(code string) int {
 	}
 	return http.StatusInternalServerError
 }
+
+// Codes returns all error codes in alphabetical order.
+func Codes() []string { return slices.Sorted(maps.Keys(statuses)) }
