@@ -108,7 +108,9 @@ func TestOriginsOverHTTP(t *testing.T) {
 	h := startHub(t, Options{Policies: originPolicy(t, 1, signedA)})
 	rel := h.release().String()
 	module := "/m/" + sampleRelease().ModuleSHA256.String()
-	for path, open := range map[string]bool{module: false, "/countersign.js": false, "/v1/status": false, "/v1/orders": false, "/": false, "/none": false,
+	file := fileOf(100_000)
+	chunk := "/i/" + h.submit(h.chunked(file, 100_000), file).String() + "/0"
+	for path, open := range map[string]bool{module: false, chunk: false, "/countersign.js": false, "/v1/status": false, "/v1/orders": false, "/": false, "/none": false,
 		"/s/" + rel: true, "/s/" + rel + ".minisig": true, "/v1/policy": true, "/log/checkpoint": true} {
 		res := h.gets(path, foreign)
 		if open != (res.StatusCode == 200) || !open && (res.StatusCode != 403 || res.Header.Get("Access-Control-Allow-Origin") != "") {
@@ -125,8 +127,10 @@ func TestOriginsOverHTTP(t *testing.T) {
 			}
 		}
 	}
-	if res := h.gets(module, signedA); res.Header.Get("Access-Control-Allow-Origin") == "" {
-		t.Error("a page of the policy cannot read modules")
+	for _, path := range []string{module, chunk} {
+		if res := h.gets(path, signedA); res.Header.Get("Access-Control-Allow-Origin") == "" {
+			t.Errorf("a page of the policy cannot read %s", path)
+		}
 	}
 	any := startHub(t, Options{})
 	any.release()
