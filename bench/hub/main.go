@@ -26,6 +26,7 @@ type options struct {
 	seconds time.Duration
 	workers []int
 	idle    []int
+	stopped int
 }
 
 func main() {
@@ -36,6 +37,7 @@ func main() {
 	flag.DurationVar(&opt.seconds, "for", 6*time.Second, "how long each row is measured")
 	workers := flag.String("workers", "10,100,1000,10000", "workers of each row")
 	idle := flag.String("idle", "10000,19000", "idle connections of each row; \"\": none")
+	flag.IntVar(&opt.stopped, "stopped", 1000, "workers that are stopped; 0: without")
 	flag.Parse()
 	opt.workers, opt.idle = numbers(*workers), numbers(*idle)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -64,6 +66,11 @@ func measure(ctx context.Context, opt *options, out io.Writer) error {
 	}
 	if err := references(ctx, opt, best, out); err != nil {
 		return err
+	}
+	if opt.stopped > 0 {
+		if err := stops(ctx, opt, out); err != nil {
+			return err
+		}
 	}
 	for _, n := range opt.idle {
 		if err := idle(ctx, opt, n, out); err != nil {

@@ -30,6 +30,11 @@ type stage struct {
 	process *exec.Cmd
 	address string // host and port
 	log     bytes.Buffer
+	client  *client.Client
+
+	root, clock, researcher, another keys.SecretKey
+	policy                           *policy.Policy
+	release, order                   canon.Digest
 }
 
 const tasks = 1 << 30
@@ -48,18 +53,17 @@ func newStage(ctx context.Context, hub string) (*stage, error) {
 }
 
 func (s *stage) start(ctx context.Context, hub string) error {
-	root, err := keys.Generate(nil)
-	if err != nil {
-		return err
+	for _, key := range []*keys.SecretKey{&s.root, &s.clock, &s.researcher, &s.another} {
+		var err error
+		if *key, err = keys.Generate(nil); err != nil {
+			return err
+		}
 	}
-	researcher, err := keys.Generate(nil)
-	if err != nil {
-		return err
-	}
-	p := policy.New(1, policy.Root{Keys: []keys.PublicKey{root.Public()}, Threshold: 1}, time.Now().Add(24*time.Hour),
-		policy.Researcher{Name: "Bench", Key: researcher.Public(), Prefix: "bench/",
+	s.policy = policy.New(1, policy.Root{Keys: []keys.PublicKey{s.root.Public()}, Threshold: 1}, time.Now().Add(24*time.Hour),
+		policy.Researcher{Name: "Bench", Key: s.researcher.Public(), Prefix: "bench/",
 			Ceilings: policy.Ceilings{TaskFuel: 1 << 30, MemoryPages: payloads.Pages, Seconds: 60, Tasks: tasks}})
-	signed, err := p.Sign(root)
+	s.policy.ClockKey = s.clock.Public().String()
+	signed, err := s.policy.Sign(s.root)
 	if err != nil {
 		return err
 	}
@@ -68,11 +72,30 @@ func (s *stage) start(ctx context.Context, hub string) error {
 		return err
 	}
 	s.process = exec.Command(hub, "serve", "--data", filepath.Join(s.dir, "data"), "--listen", "127.0.0.1:0", "--policy", file,
-		"--root", root.Public().String(), "--unsafe-one-network", "--max-per-network", "20000", "--log-level", "warn")
+		"--root", s.root.Public().String(), "--unsafe-one-network", "--max-per-network", "20000", "--log-level", "warn")
 	if err := s.listen(); err != nil {
 		return err
 	}
-	return s.publish(ctx, researcher)
+	if s.client, err = client.New("http://"+s.address, ""); err != nil {
+		return err
+	}
+	if err := s.index(ctx, 1); err != nil {
+		return err
+	}
+	return s.publish(ctx)
+}
+
+func in(d time.Duration) canon.Time { return canon.TimeOf(time.Now().Add(d)) }
+
+// index pushes an index, as a clock does.
+func (s *stage) index(ctx context.Context, sequence uint64, revoked ...canon.Digest) error {
+	x := policy.Index{Type: policy.IndexType, Sequence: sequence, PolicyVersion: 1, Floors: []policy.Floor{}, Revoked: append([]canon.Digest{}, revoked...),
+		Issued: in(0), Expires: in(6 * time.Hour)}
+	st, sig, err := x.Sign(s.clock)
+	if err != nil {
+		return err
+	}
+	return s.client.Post(ctx, "/v1/index", new(wire.IndexAdmitted), client.Bytes("statement", st), client.Bytes("signature", sig))
 }
 
 // listen starts the process and reads where it listens.
@@ -95,32 +118,28 @@ func (s *stage) listen() error {
 	return errors.New("the hub does not say where it listens")
 }
 
-func (s *stage) publish(ctx context.Context, researcher keys.SecretKey) error {
-	c, err := client.New("http://"+s.address, "")
-	if err != nil {
-		return err
-	}
-	in := func(d time.Duration) canon.Time { return canon.TimeOf(time.Now().Add(d)) }
+func (s *stage) publish(ctx context.Context) error {
 	rel := release.Release{Type: release.Type, Name: "bench/votes", Version: 1,
 		ModuleSHA256: canon.Sum(payloads.FactorModule), ModuleLength: int64(len(payloads.FactorModule)), SourceSHA256: canon.Sum(payloads.FactorSource),
 		ABI: release.ABI, CostTable: release.CostTable,
 		Limits:  release.Limits{TaskFuel: 1 << 30, SegmentFuel: 1 << 30, MemoryPages: payloads.Pages, Seconds: 60, OutputBytes: 1 << 16},
 		Purpose: "Votes that cost nothing to make.", Expires: in(12 * time.Hour)}
-	st, sig, err := rel.Sign(researcher)
+	st, sig, err := rel.Sign(s.researcher)
 	if err != nil {
 		return err
 	}
 	var released wire.ReleaseAdmitted
-	if err := c.Post(ctx, "/v1/releases", &released, client.Bytes("statement", st), client.Bytes("signature", sig),
+	if err := s.client.Post(ctx, "/v1/releases", &released, client.Bytes("statement", st), client.Bytes("signature", sig),
 		client.Bytes("source", payloads.FactorSource), client.Bytes("module", payloads.FactorModule)); err != nil {
 		return err
 	}
 	o := release.Order{Type: release.OrderType, Title: "Votes", ReleaseSHA256: released.Release, Input: release.Input{Range: &release.Range{From: 0, To: tasks, Step: 1}},
 		Redundancy: release.Redundancy{Vote: &release.Vote{Agree: 2, Of: 3}}, CompletePermille: 1000, NotBefore: in(-time.Minute), Expires: in(6 * time.Hour)}
-	if st, sig, err = o.Sign(researcher); err != nil {
+	if st, sig, err = o.Sign(s.researcher); err != nil {
 		return err
 	}
-	return c.Post(ctx, "/v1/orders", new(wire.OrderAdmitted), client.Bytes("statement", st), client.Bytes("signature", sig))
+	s.release, s.order = released.Release, canon.Sum(st)
+	return s.client.Post(ctx, "/v1/orders", new(wire.OrderAdmitted), client.Bytes("statement", st), client.Bytes("signature", sig))
 }
 
 // close ends the hub and removes what it wrote.
