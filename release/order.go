@@ -33,8 +33,29 @@ type After struct {
 
 // Redundancy has exactly one member.
 type Redundancy struct {
-	Vote *Vote `json:"vote,omitempty"`
+	Vote  *Vote  `json:"vote,omitempty"`
+	First *First `json:"first,omitempty"`
 }
+
+// Voices is how many must agree on an outcome, and how many lanes a task may
+// take to get there.
+func (r Redundancy) Voices() (agree, of int) {
+	if r.First != nil {
+		return 1, 1
+	}
+	return r.Vote.Agree, r.Vote.Of
+}
+
+// Rule is the name of the member that is there.
+func (r Redundancy) Rule() string {
+	if r.First != nil {
+		return "first"
+	}
+	return "vote"
+}
+
+// First accepts the first outcome that comes.
+type First struct{}
 
 // Vote accepts an outcome when Agree of at most Of lanes report it.
 type Vote struct {
@@ -127,15 +148,11 @@ func OpenOrderPinned(statement, signature []byte, trusted []keys.PublicKey, now 
 func (o *Order) label() string { return "order \"" + o.Title + "\"" }
 
 func (o *Order) check() error {
-	switch v := o.Redundancy.Vote; {
+	switch {
 	case o.Type != OrderType:
 		return canon.Fail("bounds", "order: type %q", o.Type)
 	case !validText(o.Title):
 		return canon.Fail("bounds", "order: title has %d characters, 1 to %d allowed", len(o.Title), maxText)
-	case v == nil:
-		return canon.Fail("bounds", "%s: no redundancy rule", o.label())
-	case v.Agree < 1 || v.Of < v.Agree || v.Of > MaxLanes || 2*v.Agree <= v.Of:
-		return canon.Fail("bounds", "%s: vote %d of %d: want more than half, of at most %d", o.label(), v.Agree, v.Of, MaxLanes)
 	case o.CompletePermille < 1 || o.CompletePermille > 1000:
 		return canon.Fail("bounds", "%s: complete_permille %d is not from 1 to 1000", o.label(), o.CompletePermille)
 	case o.Priority < 0 || o.Priority > 9:
@@ -149,5 +166,18 @@ func (o *Order) check() error {
 	case !o.NotBefore.Time().Before(o.Expires.Time()):
 		return canon.Fail("bounds", "%s: expires at %s, not after not_before %s", o.label(), o.Expires, o.NotBefore)
 	}
+	if err := o.Redundancy.check(o.label()); err != nil {
+		return err
+	}
 	return o.Input.check(o.label())
+}
+
+func (r Redundancy) check(label string) error {
+	switch v := r.Vote; {
+	case (v == nil) == (r.First == nil):
+		return canon.Fail("bounds", "%s: want exactly one redundancy rule", label)
+	case v != nil && (v.Agree < 1 || v.Of < v.Agree || v.Of > MaxLanes || 2*v.Agree <= v.Of):
+		return canon.Fail("bounds", "%s: vote %d of %d: want more than half, of at most %d", label, v.Agree, v.Of, MaxLanes)
+	}
+	return nil
 }

@@ -170,6 +170,7 @@ func (b *builder) orders() {
 		o.Input.Lines.Length, o.Input.Lines.Lines, o.Input.Lines.PerTask = MaxInputFile, MaxInputFile, MaxTaskInput
 	})
 	order("good one of one", "ok", func(o *Order) { o.Redundancy.Vote = &Vote{1, 1} })
+	order("good first", "ok", func(o *Order) { o.Redundancy = Redundancy{First: &First{}} })
 	after, outputs := &After{Permille: 1000}, Input{Outputs: &Outputs{Tasks: 10, PerTask: 4}}
 	order("good parameters", "ok", func(o *Order) { o.Parameters = []string{"reduce", "", `"a\b" ~`} })
 	order("good most parameters", "ok", func(o *Order) { o.Parameters = slices.Repeat([]string{strings.Repeat("p", 256)}, 16) })
@@ -193,7 +194,8 @@ func (b *builder) orders() {
 		"no lines": func(o *Order) { o.Input.Lines.Lines = 0 }, "more lines than bytes": func(o *Order) { o.Input.Lines.Lines = o.Input.Lines.Length + 1 },
 		"no lines a task": func(o *Order) { o.Input.Lines.PerTask = 0 }, "too many lines a task": func(o *Order) { o.Input.Lines.PerTask = MaxTaskInput + 1 },
 		"no redundancy": func(o *Order) { o.Redundancy.Vote = nil }, "half agree": func(o *Order) { o.Redundancy.Vote = &Vote{2, 4} },
-		"none agree": func(o *Order) { o.Redundancy.Vote = &Vote{0, 1} }, "more agree than vote": func(o *Order) { o.Redundancy.Vote = &Vote{3, 2} },
+		"two redundancies": func(o *Order) { o.Redundancy.First = &First{} },
+		"none agree":       func(o *Order) { o.Redundancy.Vote = &Vote{0, 1} }, "more agree than vote": func(o *Order) { o.Redundancy.Vote = &Vote{3, 2} },
 		"too many lanes": func(o *Order) { o.Redundancy.Vote = &Vote{17, 17} }, "complete at 0": func(o *Order) { o.CompletePermille = 0 },
 		"complete at 1001": func(o *Order) { o.CompletePermille = 1001 }, "priority 10": func(o *Order) { o.Priority = 10 },
 		"ends before it begins": func(o *Order) { o.Expires = o.NotBefore },
@@ -210,6 +212,7 @@ func (b *builder) orders() {
 	text("negative", "encoding", `"priority": 5`, `"priority": -5`)
 	text("float", "encoding", `"agree": 2`, `"agree": 2.0`)
 	text("unknown redundancy", "encoding", `"vote": {`, `"none": {`)
+	text("first with a member", "encoding", `"vote": {`, `"first": {`)
 	text("of another type", "encoding", OrderType, Type)
 	text("null rule", "encoding", `"redundancy": {`, `"redundancy": null, "x": {`)
 	slices.SortFunc(b.all, func(x, y vector) int { return strings.Compare(x.Name, y.Name) })

@@ -18,7 +18,7 @@ type orderFlags struct {
 	perTask, step                    int64
 	after                            string
 	afterPermille                    int
-	outputs                          bool
+	outputs, first                   bool
 	parameters                       []string
 	agree, of, permille, priority    int
 	startIn, expiresIn               time.Duration
@@ -60,6 +60,7 @@ The statement and its signature are written to the file of -o, and FILE.minisig.
 	fl.Int64Var(&f.step, "step", 1, "with --range: numbers for one task")
 	fl.IntVar(&f.agree, "agree", 2, "votes that must agree")
 	fl.IntVar(&f.of, "of", 3, "lanes that a task may take to get there")
+	fl.BoolVar(&f.first, "first", false, "take the first outcome of each task, and let nobody repeat it: for modules whose outcome differs from run to run")
 	fl.IntVar(&f.permille, "complete-permille", 1000, "share of tasks at which the order is done")
 	fl.IntVar(&f.priority, "priority", 5, "0 to 9, higher goes first")
 	fl.DurationVar(&f.startIn, "start-in", 0, "wait this long before starting")
@@ -67,6 +68,8 @@ The statement and its signature are written to the file of -o, and FILE.minisig.
 	fl.StringVarP(&f.out, "output", "o", "", "write the order to this `file`")
 	must(c, "release", "title", "output")
 	c.MarkFlagsMutuallyExclusive("lines", "range", "outputs")
+	c.MarkFlagsMutuallyExclusive("first", "agree")
+	c.MarkFlagsMutuallyExclusive("first", "of")
 	c.MarkFlagsOneRequired("lines", "range", "outputs")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		o, err := f.order()
@@ -113,7 +116,7 @@ func (f *orderFlags) order() (*release.Order, error) {
 	}
 	now := time.Now()
 	o := &release.Order{Type: release.OrderType, Title: f.title, ReleaseSHA256: canon.Sum(st), Input: in, Parameters: f.parameters,
-		Redundancy:       release.Redundancy{Vote: &release.Vote{Agree: f.agree, Of: f.of}},
+		Redundancy:       f.redundancy(),
 		CompletePermille: f.permille, Priority: f.priority,
 		NotBefore: canon.TimeOf(now.Add(f.startIn)), Expires: canon.TimeOf(now.Add(f.expiresIn))}
 	if prev != nil {
@@ -123,6 +126,13 @@ func (f *orderFlags) order() (*release.Order, error) {
 		return nil, err
 	}
 	return o, canon.CheckExpiry("the order", o.Expires, now, release.MaxAge)
+}
+
+func (f *orderFlags) redundancy() release.Redundancy {
+	if f.first {
+		return release.Redundancy{First: &release.First{}}
+	}
+	return release.Redundancy{Vote: &release.Vote{Agree: f.agree, Of: f.of}}
 }
 
 // previous is the order that another one follows.

@@ -24,12 +24,12 @@ import (
 )
 
 // stage starts a hub with a release and an order over the lines of a file:
-// stage FILE PER-TASK. It writes ada.pub, root.pub and policy.json, and sets
+// stage FILE PER-TASK [first]; with first, the first outcome of each task counts. It writes ada.pub, root.pub and policy.json, and sets
 // COUNTERSIGN_HUB and ORDER; the hub's log is hub.log. With FILE loop it is a release of an endless loop,
 // with steps one of payloads/steps with one task of a few seconds.
 func stage(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 2 {
-		ts.Fatalf("usage: stage FILE PER-TASK")
+	if neg || len(args) != 2 && (len(args) != 3 || args[2] != "first") {
+		ts.Fatalf("usage: stage FILE PER-TASK [first]")
 	}
 	perTask, err := strconv.Atoi(args[1])
 	ts.Check(err)
@@ -46,7 +46,11 @@ func stage(ts *testscript.TestScript, neg bool, args []string) {
 	default:
 		input = []byte(ts.ReadFile(args[0]))
 	}
-	ts.Setenv("ORDER", publish(ts, c, ada, source, module, segment, input, int64(perTask)).String())
+	rule := release.Redundancy{Vote: &release.Vote{Agree: 2, Of: 3}}
+	if len(args) == 3 {
+		rule = release.Redundancy{First: &release.First{}}
+	}
+	ts.Setenv("ORDER", publish(ts, c, ada, source, module, segment, input, int64(perTask), rule).String())
 }
 
 // hubFor starts a hub on which a key file's key may sign everything under a prefix: hubFor KEY PREFIX.
@@ -97,7 +101,7 @@ func startHub(ts *testscript.TestScript, ada keys.SecretKey, prefix string) *cli
 
 func in(d time.Duration) canon.Time { return canon.TimeOf(time.Now().Add(d)) }
 
-func publish(ts *testscript.TestScript, c *client.Client, key keys.SecretKey, source, module []byte, segment uint64, input []byte, perTask int64) canon.Digest {
+func publish(ts *testscript.TestScript, c *client.Client, key keys.SecretKey, source, module []byte, segment uint64, input []byte, perTask int64, rule release.Redundancy) canon.Digest {
 	r := release.Release{Type: release.Type, Name: "ada/test", Version: 1, ModuleSHA256: canon.Sum(module), ModuleLength: int64(len(module)), SourceSHA256: canon.Sum(source),
 		ABI: release.ABI, CostTable: release.CostTable, Limits: release.Limits{TaskFuel: 1 << 40, SegmentFuel: segment, MemoryPages: payloads.Pages, Seconds: 100, OutputBytes: 10000},
 		Purpose: "A test.", Expires: in(time.Hour)}
@@ -107,7 +111,7 @@ func publish(ts *testscript.TestScript, c *client.Client, key keys.SecretKey, so
 	lines, err := release.Split(bytes.NewReader(input), perTask, func(uint64, release.Span, []byte) error { return nil })
 	ts.Check(err)
 	o := release.Order{Type: release.OrderType, Title: "Some numbers", ReleaseSHA256: canon.Sum(st), Input: release.Input{Lines: lines},
-		Redundancy: release.Redundancy{Vote: &release.Vote{Agree: 2, Of: 3}}, CompletePermille: 1000, NotBefore: in(-time.Minute), Expires: in(30 * time.Minute)}
+		Redundancy: rule, CompletePermille: 1000, NotBefore: in(-time.Minute), Expires: in(30 * time.Minute)}
 	st, sig, err = o.Sign(key)
 	ts.Check(err)
 	ts.Check(c.Post(context.Background(), "/v1/orders", &wire.OrderAdmitted{}, client.Bytes("statement", st), client.Bytes("signature", sig), client.Bytes("input", input)))

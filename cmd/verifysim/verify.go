@@ -102,6 +102,8 @@ func printReverification(c *cobra.Command, r *volunteer.Reverification) error {
 	switch {
 	case r.Rerun == 0:
 		_, err = fmt.Fprintln(w, "nothing to verify: no result was run again")
+	case r.First:
+		_, err = fmt.Fprintf(w, "not verified: the first outcome of each task counts in this order, and another run need not come to the same; %d of %d tasks re-run, %d equal\n", r.Rerun, r.Tasks, r.Equal)
 	case r.True():
 		_, err = fmt.Fprintf(w, "verified: %d of %d tasks re-run, all equal\n", r.Rerun, r.Tasks)
 	default:

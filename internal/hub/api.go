@@ -127,10 +127,10 @@ func (h *Hub) orderInfo(o *orderEntry) wire.OrderInfo {
 	h.mu.Lock()
 	info, _ := h.machine.Info(o.digest)
 	h.mu.Unlock()
-	v := o.Redundancy.Vote
+	agree, of := o.Redundancy.Voices()
 	w := wire.OrderInfo{Order: o.digest, Title: o.Title, Release: o.ReleaseSHA256, Name: o.release.Name, State: string(info.State), Reason: info.Reason,
 		Tasks: o.Tasks(), Accepted: info.Accepted, Undecided: info.Undecided, Votes: o.votes.Load(), Leases: info.Leases,
-		CompletePermille: o.CompletePermille, Priority: o.Priority, Agree: v.Agree, Of: v.Of, NotBefore: o.NotBefore, Expires: o.Expires}
+		CompletePermille: o.CompletePermille, Priority: o.Priority, Agree: agree, Of: of, Redundancy: o.Redundancy.Rule(), NotBefore: o.NotBefore, Expires: o.Expires}
 	if text := o.text.Load(); text != nil {
 		w.Text = *text
 	}

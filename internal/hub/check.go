@@ -261,8 +261,8 @@ func (c *checker) verdicts() error {
 		case v.Undecided:
 			c.report.Undecided++
 		case c.pruned[v.Order]: // its votes were removed; its output is looked at below
-		case n < o.Redundancy.Vote.Agree:
-			c.problem("verdict on task %d of order %s: %d votes back it, %d are needed", v.Task, v.Order, n, o.Redundancy.Vote.Agree)
+		case n < needed(o):
+			c.problem("verdict on task %d of order %s: %d votes back it, %d are needed", v.Task, v.Order, n, needed(o))
 		}
 		return nil
 	})
@@ -270,6 +270,12 @@ func (c *checker) verdicts() error {
 		return err
 	}
 	return c.outputs()
+}
+
+// needed is how many votes must back a verdict.
+func needed(o *release.Order) int {
+	agree, _ := o.Redundancy.Voices()
+	return agree
 }
 
 // outputs reads every accepted output, which checks its digest.

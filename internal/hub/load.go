@@ -158,8 +158,8 @@ func (h *Hub) loadOutputs(o *orderEntry) (taskInputs, error) {
 
 // spec is what the machine needs of an order.
 func (o *orderEntry) spec() job.Order {
-	v := o.Redundancy.Vote
-	spec := job.Order{ID: o.digest, Release: o.ReleaseSHA256, Tasks: o.Tasks(), Agree: v.Agree, Of: v.Of,
+	agree, of := o.Redundancy.Voices()
+	spec := job.Order{ID: o.digest, Release: o.ReleaseSHA256, Tasks: o.Tasks(), Agree: agree, Of: of, First: o.Redundancy.First != nil,
 		CompletePermille: o.CompletePermille, Priority: o.Priority, NotBefore: o.NotBefore.Time(), Expires: o.ends(), Seconds: o.release.seconds()}
 	if o.After != nil {
 		spec.After, spec.AfterPermille, spec.Gather = o.After.Order, o.After.Permille, o.Input.Outputs != nil

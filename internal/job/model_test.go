@@ -3,6 +3,7 @@ package job
 import (
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -146,6 +147,9 @@ func (s *sim) lent(a Lend) {
 	s.lentLane(l, me)
 	if s.held[a.Session][l.ID] = true; len(s.held[a.Session]) > s.want[a.Session] {
 		s.rt.Fatalf("session %d wants %d leases and has %d", a.Session, s.want[a.Session], len(s.held[a.Session]))
+	}
+	if o.First && (len(s.votes[l.Order][l.Task]) > 0 || slices.ContainsFunc(slices.Collect(maps.Values(s.live)), func(x Lease) bool { return x.Order == l.Order && x.Task == l.Task })) {
+		s.rt.Fatalf("a task whose first outcome counts is lent twice: %+v", l)
 	}
 	if l.Lane > wire.MaxLane {
 		s.rt.Fatalf("lane %d", l.Lane)
@@ -298,11 +302,11 @@ func (s *sim) decided(d Decide) {
 		switch {
 		case outcome == d.Outcome && !d.Undecided && voices < o.Agree:
 			s.rt.Fatalf("accepted with %d of %d voices: %+v", voices, o.Agree, d)
-		case outcome != d.Outcome && !d.Undecided && voices >= d.Agree:
+		case outcome != d.Outcome && !d.Undecided && voices >= d.Agree && !o.First:
 			s.rt.Fatalf("accepted without a lead: %+v", d)
 		}
 	}
-	if !d.Undecided && support[d.Outcome] != d.Agree {
+	if !d.Undecided && !o.First && support[d.Outcome] != d.Agree {
 		s.rt.Fatalf("accepted with voices that are not there: %+v", d)
 	}
 	if d.Undecided && heard < laneFactor*o.Of {
@@ -590,7 +594,8 @@ func (s *sim) order() {
 	if s.narrow {
 		tasks = 1
 	}
-	s.admit(Order{ID: id, Release: canon.Sum([]byte("release")), Tasks: uint64(tasks),
+	first := of == 1 && rapid.Bool().Draw(s.rt, "first")
+	s.admit(Order{ID: id, First: first, Release: canon.Sum([]byte("release")), Tasks: uint64(tasks),
 		Agree: rapid.IntRange(of/2+1, of).Draw(s.rt, "agree"), Of: of, CompletePermille: rapid.SampledFrom([]int{1000, 500}).Draw(s.rt, "complete"),
 		Priority: n % 3, NotBefore: s.now.Add(time.Duration(n-3) * 10 * time.Second), Expires: s.now.Add(24 * time.Hour), Seconds: 60 * time.Second})
 }

@@ -16,6 +16,7 @@ type Order struct {
 	Release          canon.Digest
 	Tasks            uint64
 	Agree, Of        int
+	First            bool // the first outcome counts, with Agree and Of 1
 	CompletePermille int
 	Priority         int
 	NotBefore        time.Time

@@ -1,6 +1,7 @@
 package job
 
 import (
+	"bytes"
 	"net/netip"
 	"slices"
 
@@ -52,9 +53,18 @@ func (m *Machine) tally(t *task) tally {
 			y.lead = false
 		}
 	}
+	if t.order.First && len(t.votes) > 0 {
+		y.best, y.agree, y.lead = t.earliest(), 1, true
+	}
 	// So many voices at first that agree can be reached, then one at a time.
 	y.need = max(t.order.Agree-y.voices, 1) - m.promised(t)
 	return y
+}
+
+// earliest is the outcome that counts if the first does. There is a choice only
+// when a crash lost the verdict on it; any will do, if it is always the same.
+func (t *task) earliest() wire.Outcome {
+	return slices.MinFunc(t.votes, func(a, b ballot) int { return bytes.Compare(a.worker[:], b.worker[:]) }).outcome
 }
 
 // voices counts groups.

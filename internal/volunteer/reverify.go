@@ -48,6 +48,7 @@ type Reverification struct {
 	Order     canon.Digest `json:"order"`
 	Title     string       `json:"title"`
 	Release   string       `json:"release"`
+	First     bool         `json:"first"`     // the first outcome of each task counted: others need not be equal
 	Tasks     uint64       `json:"tasks"`     // of the order
 	Results   uint64       `json:"results"`   // accepted by the hub
 	Undecided uint64       `json:"undecided"` // tasks on which votes disagreed
@@ -62,8 +63,9 @@ type Difference struct {
 	What string `json:"what"`
 }
 
-// True reports whether there was something to run, and all of it was equal.
-func (r *Reverification) True() bool { return r.Rerun > 0 && r.Equal == r.Rerun }
+// True reports whether there was something to run, and all of it was equal. Of
+// an order whose first outcomes count, nothing is expected to be.
+func (r *Reverification) True() bool { return r.Rerun > 0 && r.Equal == r.Rerun && !r.First }
 
 // Reverify fetches an order, its module and its accepted results from a hub,
 // verifies what is signed, and runs the tasks again.
@@ -132,7 +134,7 @@ func (v *verifier) fetch(ctx context.Context, src *source) (err error) {
 	if v.module, err = src.module(ctx, v.rel); err != nil {
 		return err
 	}
-	v.report = Reverification{Order: v.opt.Order, Title: v.order.Title, Release: v.rel.Name, Tasks: v.order.Tasks(), Different: []Difference{}}
+	v.report = Reverification{Order: v.opt.Order, Title: v.order.Title, Release: v.rel.Name, First: v.order.Redundancy.First != nil, Tasks: v.order.Tasks(), Different: []Difference{}}
 	v.inputs, err = openInputs(ctx, v.hub, v.opt.Order, v.order, v.opt.Input)
 	return err
 }

@@ -69,6 +69,7 @@ type OrderInfo struct {
 	Text             string       `json:"text"`      // the last progress text
 	CompletePermille int          `json:"complete_permille"`
 	Priority         int          `json:"priority"`
+	Redundancy       string       `json:"redundancy"` // vote or first
 	Agree            int          `json:"agree"`
 	Of               int          `json:"of"`
 	NotBefore        canon.Time   `json:"not_before"`

@@ -9,7 +9,7 @@ import { checkAge, maxStatement } from "./statement.ts";
 
 const orderType = "countersign.order/v1";
 
-type Redundancy = { readonly vote?: { readonly agree: number; readonly of: number } };
+type Redundancy = { readonly vote?: { readonly agree: number; readonly of: number }; readonly first?: Record<string, never> };
 
 export type Order = {
   readonly type: string;
@@ -100,18 +100,29 @@ function rebuildOutputs(value: unknown): OutputsRule {
 }
 
 function rebuildRedundancy(value: unknown): Redundancy {
-  const m = some(value, ["vote"]);
-  if (!m.has("vote")) return {};
-  const v = members(m.get("vote"), "agree", "of");
-  return { vote: { agree: integer(v, "agree"), of: integer(v, "of") } };
+  const m = some(value, ["vote", "first"]);
+  if (m.has("first")) members(m.get("first"));
+  return {
+    ...(m.has("vote") && { vote: rebuildVote(m.get("vote")) }),
+    ...(m.has("first") && { first: {} }),
+  };
+}
+
+function rebuildVote(value: unknown): { agree: number; of: number } {
+  const v = members(value, "agree", "of");
+  return { agree: integer(v, "agree"), of: integer(v, "of") };
+}
+
+function goodRedundancy({ vote, first }: Redundancy): boolean {
+  if (vote === undefined || first !== undefined) return vote === undefined && first !== undefined;
+  return vote.agree >= 1 && vote.of >= vote.agree && vote.of <= 16 && 2 * vote.agree > vote.of;
 }
 
 function checkBounds(o: Order): InputRule {
-  const { vote } = o.redundancy;
   const { after, parameters = [] } = o;
   const good =
     o.title.length >= 1 && o.title.length <= 200 &&
-    vote !== undefined && vote.agree >= 1 && vote.of >= vote.agree && vote.of <= 16 && 2 * vote.agree > vote.of &&
+    goodRedundancy(o.redundancy) &&
     parameters.length <= 16 && parameters.join("").length <= 4096 &&
     o.complete_permille >= 1 && o.complete_permille <= 1000 && o.priority <= 9 && millis(o.not_before) < millis(o.expires);
   const follows = after === undefined ? o.input.outputs === undefined : after.permille >= 1 && after.permille <= 1000;
