@@ -33,29 +33,53 @@ type After struct {
 
 // Redundancy has exactly one member.
 type Redundancy struct {
-	Vote  *Vote  `json:"vote,omitempty"`
-	First *First `json:"first,omitempty"`
+	Vote     *Vote     `json:"vote,omitempty"`
+	First    *First    `json:"first,omitempty"`
+	Adaptive *Adaptive `json:"adaptive,omitempty"`
 }
 
-// Voices is how many must agree on an outcome, and how many lanes a task may
-// take to get there.
+// Voices is how many must agree on an outcome at least, and how many lanes a
+// task may take to get there.
 func (r Redundancy) Voices() (agree, of int) {
-	if r.First != nil {
+	switch {
+	case r.First != nil:
 		return 1, 1
+	case r.Adaptive != nil:
+		return 1, MaxLanes
 	}
 	return r.Vote.Agree, r.Vote.Of
 }
 
 // Rule is the name of the member that is there.
 func (r Redundancy) Rule() string {
-	if r.First != nil {
+	switch {
+	case r.First != nil:
 		return "first"
+	case r.Adaptive != nil:
+		return "adaptive"
 	}
 	return "vote"
 }
 
 // First accepts the first outcome that comes.
 type First struct{}
+
+// Adaptive accepts an outcome that is credible enough by what its workers have
+// shown before: docs/spec/job.md, "Credibility".
+type Adaptive struct {
+	ErrorPPB       int `json:"error_ppb"`
+	ChecksPermille int `json:"checks_permille"`
+	FaultyPermille int `json:"faulty_permille"`
+	LiesPermille   int `json:"lies_permille"`
+}
+
+// DefaultAdaptive is what tools propose.
+var DefaultAdaptive = Adaptive{ErrorPPB: 1000, ChecksPermille: 100, FaultyPermille: 350, LiesPermille: 100}
+
+func (a *Adaptive) good() bool {
+	within := func(n, from, to int) bool { return n >= from && n <= to }
+	return within(a.ErrorPPB, 1, 1_000_000) && within(a.ChecksPermille, 10, 1000) && within(a.FaultyPermille, 1, 400) && within(a.LiesPermille, 0, 999)
+}
 
 // Vote accepts an outcome when Agree of at most Of lanes report it.
 type Vote struct {
@@ -174,10 +198,12 @@ func (o *Order) check() error {
 
 func (r Redundancy) check(label string) error {
 	switch v := r.Vote; {
-	case (v == nil) == (r.First == nil):
+	case !(v != nil && r.First == nil && r.Adaptive == nil || v == nil && (r.First == nil) != (r.Adaptive == nil)):
 		return canon.Fail("bounds", "%s: want exactly one redundancy rule", label)
 	case v != nil && (v.Agree < 1 || v.Of < v.Agree || v.Of > MaxLanes || 2*v.Agree <= v.Of):
 		return canon.Fail("bounds", "%s: vote %d of %d: want more than half, of at most %d", label, v.Agree, v.Of, MaxLanes)
+	case r.Adaptive != nil && !r.Adaptive.good():
+		return canon.Fail("bounds", "%s: %+v: want error_ppb from 1 to 1000000, checks_permille from 10 to 1000, faulty_permille from 1 to 400 and lies_permille up to 999", label, *r.Adaptive)
 	}
 	return nil
 }

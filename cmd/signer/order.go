@@ -18,7 +18,8 @@ type orderFlags struct {
 	perTask, step                    int64
 	after                            string
 	afterPermille                    int
-	outputs, first                   bool
+	outputs, first, adaptive         bool
+	terms                            release.Adaptive
 	parameters                       []string
 	agree, of, permille, priority    int
 	startIn, expiresIn               time.Duration
@@ -61,6 +62,12 @@ The statement and its signature are written to the file of -o, and FILE.minisig.
 	fl.IntVar(&f.agree, "agree", 2, "votes that must agree")
 	fl.IntVar(&f.of, "of", 3, "lanes that a task may take to get there")
 	fl.BoolVar(&f.first, "first", false, "take the first outcome of each task, and let nobody repeat it: for modules whose outcome differs from run to run")
+	fl.BoolVar(&f.adaptive, "adaptive", false, "accept what is credible by what its workers have shown before, instead of counting votes")
+	terms := release.DefaultAdaptive
+	fl.IntVar(&f.terms.ErrorPPB, "error-ppb", terms.ErrorPPB, "with --adaptive: the largest doubt to accept, in billionths")
+	fl.IntVar(&f.terms.ChecksPermille, "checks-permille", terms.ChecksPermille, "with --adaptive: the share of tasks that is checked by a second worker in any case")
+	fl.IntVar(&f.terms.FaultyPermille, "faulty-permille", terms.FaultyPermille, "with --adaptive: the share of workers that you think may lie")
+	fl.IntVar(&f.terms.LiesPermille, "lies-permille", terms.LiesPermille, "with --adaptive: the share of its tasks in which you think a liar lies at least; 0: however seldom")
 	fl.IntVar(&f.permille, "complete-permille", 1000, "share of tasks at which the order is done")
 	fl.IntVar(&f.priority, "priority", 5, "0 to 9, higher goes first")
 	fl.DurationVar(&f.startIn, "start-in", 0, "wait this long before starting")
@@ -68,8 +75,11 @@ The statement and its signature are written to the file of -o, and FILE.minisig.
 	fl.StringVarP(&f.out, "output", "o", "", "write the order to this `file`")
 	must(c, "release", "title", "output")
 	c.MarkFlagsMutuallyExclusive("lines", "range", "outputs")
-	c.MarkFlagsMutuallyExclusive("first", "agree")
-	c.MarkFlagsMutuallyExclusive("first", "of")
+	for _, other := range []string{"agree", "of", "adaptive"} {
+		c.MarkFlagsMutuallyExclusive("first", other)
+	}
+	c.MarkFlagsMutuallyExclusive("adaptive", "agree")
+	c.MarkFlagsMutuallyExclusive("adaptive", "of")
 	c.MarkFlagsOneRequired("lines", "range", "outputs")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		o, err := f.order()
@@ -131,6 +141,9 @@ func (f *orderFlags) order() (*release.Order, error) {
 func (f *orderFlags) redundancy() release.Redundancy {
 	if f.first {
 		return release.Redundancy{First: &release.First{}}
+	}
+	if f.adaptive {
+		return release.Redundancy{Adaptive: &f.terms}
 	}
 	return release.Redundancy{Vote: &release.Vote{Agree: f.agree, Of: f.of}}
 }

@@ -31,6 +31,10 @@ func (h *Hub) perform(actions []job.Action) {
 			h.broadcast(&wire.Resume{})
 		case job.Decide:
 			h.decide(a)
+		case job.Suspect:
+			h.suspect(a)
+		case job.Withdraw:
+			h.withdraw(a.Verdict)
 		case job.Changed:
 			h.log.Info("order "+string(a.State), "order", a.Order, "reason", a.Reason)
 			if a.State == job.Done || a.State == job.Stopped || a.State == job.Ended {
@@ -73,8 +77,7 @@ func (h *Hub) decide(d job.Decide) {
 		h.log.Warn("task undecided", "order", d.Order, "task", d.Task, "strongest", d.Agree)
 	}
 	h.metrics.decided(d.Undecided)
-	v := store.Verdict{Order: d.Order, Task: d.Task, Undecided: d.Undecided, Outcome: d.Outcome, Agree: d.Agree}
-	err := h.store.PutVerdict(v, func(err error) {
+	err := h.store.PutVerdict(durableVerdict(d), func(err error) {
 		h.pending.Add(-1)
 		if err != nil {
 			h.fail(err)

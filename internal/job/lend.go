@@ -58,8 +58,8 @@ func (m *Machine) lend(now time.Time, s *session) bool {
 		return false
 	}
 	for i, o := range m.lendable {
-		if !now.Before(o.Expires) {
-			continue // the next tick ends it
+		if !now.Before(o.Expires) || m.banned(o, s.worker) {
+			continue // the next tick ends it, or this worker was caught
 		}
 		if t, at := m.pick(o, s); t != nil {
 			m.lendTask(now, t, at, s)
@@ -96,7 +96,8 @@ func (m *Machine) pick(o *order, s *session) (*task, place) {
 	for o.fresh = o.decided.next(o.fresh); o.fresh < o.Tasks; o.fresh = o.decided.next(o.fresh + 1) {
 		if num := o.perm.at(o.fresh); o.open[num] == nil {
 			o.fresh++
-			return o.begin(num), place{}
+			t := o.begin(num)
+			return t, place{lane: t.newLane()}
 		}
 	}
 	return nil, place{}

@@ -26,12 +26,17 @@ func (m *Machine) network(net netip.Prefix, worker wire.Key) network {
 type tally struct {
 	voices int // of all votes
 	best   wire.Outcome
-	agree  int  // voices for best
-	lead   bool // no other outcome has as many
-	need   int  // lanes to lend beside those that are lent
+	agree  int     // voices for best
+	lead   bool    // no other outcome has as many
+	need   int     // lanes to lend beside those that are lent
+	won    bool    // best is accepted
+	doubt  float64 // that best is right, where credibility counts
 }
 
 func (m *Machine) tally(t *task) tally {
+	if t.order.Adaptive != nil {
+		return m.weigh(t)
+	}
 	var y tally
 	groups := m.groups(t)
 	y.voices = voices(groups)
@@ -58,6 +63,7 @@ func (m *Machine) tally(t *task) tally {
 	}
 	// So many voices at first that agree can be reached, then one at a time.
 	y.need = max(t.order.Agree-y.voices, 1) - m.promised(t)
+	y.won = y.lead && y.agree >= t.order.Agree
 	return y
 }
 
@@ -146,9 +152,6 @@ func (m *Machine) behind(t *task, s seat) []network {
 	}
 	return all
 }
-
-// wins reports whether the strongest outcome is accepted.
-func (y tally) wins(o *order) bool { return y.lead && y.agree >= o.Agree }
 
 // lost reports whether the task is given up.
 func (y tally) lost(o *order) bool { return y.voices >= laneFactor*o.Of }

@@ -9,7 +9,8 @@ import { checkAge, maxStatement } from "./statement.ts";
 
 const orderType = "countersign.order/v1";
 
-type Redundancy = { readonly vote?: { readonly agree: number; readonly of: number }; readonly first?: Record<string, never> };
+type Redundancy = { readonly vote?: { readonly agree: number; readonly of: number }; readonly first?: Record<string, never>; readonly adaptive?: Adaptive };
+type Adaptive = { readonly error_ppb: number; readonly checks_permille: number; readonly faulty_permille: number; readonly lies_permille: number };
 
 export type Order = {
   readonly type: string;
@@ -100,11 +101,12 @@ function rebuildOutputs(value: unknown): OutputsRule {
 }
 
 function rebuildRedundancy(value: unknown): Redundancy {
-  const m = some(value, ["vote", "first"]);
+  const m = some(value, ["vote", "first", "adaptive"]);
   if (m.has("first")) members(m.get("first"));
   return {
     ...(m.has("vote") && { vote: rebuildVote(m.get("vote")) }),
     ...(m.has("first") && { first: {} }),
+    ...(m.has("adaptive") && { adaptive: rebuildAdaptive(m.get("adaptive")) }),
   };
 }
 
@@ -113,9 +115,18 @@ function rebuildVote(value: unknown): { agree: number; of: number } {
   return { agree: integer(v, "agree"), of: integer(v, "of") };
 }
 
-function goodRedundancy({ vote, first }: Redundancy): boolean {
-  if (vote === undefined || first !== undefined) return vote === undefined && first !== undefined;
-  return vote.agree >= 1 && vote.of >= vote.agree && vote.of <= 16 && 2 * vote.agree > vote.of;
+function rebuildAdaptive(value: unknown): Adaptive {
+  const a = members(value, "error_ppb", "checks_permille", "faulty_permille", "lies_permille");
+  return { error_ppb: integer(a, "error_ppb"), checks_permille: integer(a, "checks_permille"), faulty_permille: integer(a, "faulty_permille"), lies_permille: integer(a, "lies_permille") };
+}
+
+function goodRedundancy({ vote, first, adaptive: a }: Redundancy): boolean {
+  if ([vote, first, a].filter((r) => r !== undefined).length !== 1) return false;
+  if (a !== undefined) {
+    return a.error_ppb >= 1 && a.error_ppb <= 1e6 && a.checks_permille >= 10 && a.checks_permille <= 1000 &&
+      a.faulty_permille >= 1 && a.faulty_permille <= 400 && a.lies_permille <= 999;
+  }
+  return vote === undefined || vote.agree >= 1 && vote.of >= vote.agree && vote.of <= 16 && 2 * vote.agree > vote.of;
 }
 
 function checkBounds(o: Order): InputRule {

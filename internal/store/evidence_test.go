@@ -1,0 +1,64 @@
+package store
+
+import (
+	"path/filepath"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/countersign/countersign/internal/canon"
+	"github.com/countersign/countersign/internal/wire"
+)
+
+// TestWithdraw: a verdict by credibility keeps what lost, is found by who is
+// behind it, and gives way to one of a later round.
+func TestWithdraw(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "data"))
+	defer closed(t, s)
+	order := canon.Sum([]byte("order"))
+	a, b := sampleVote(1, 1, "lie"), sampleVote(1, 2, "right")
+	put(t, s, a, "lie")
+	put(t, s, b, "right")
+	first := Verdict{Order: order, Task: 1, Outcome: a.Outcome(), Agree: 1, Evidence: &Evidence{DoubtPPB: 900, At: time.UnixMilli(1000),
+		Behind: []wire.Key{a.Worker}, Caught: []wire.Key{b.Worker}}}
+	putVerdictNow(t, s, first)
+	page, err := s.Behind(a.Worker, nil, 9)
+	if err != nil || len(page) != 1 || !reflect.DeepEqual(page[0].Verdict, first) || len(page[0].Votes) != 2 {
+		t.Fatalf("%+v, %v", page, err)
+	}
+	if more, err := s.Behind(a.Worker, &first, 9); err != nil || len(more) != 0 {
+		t.Fatalf("after the last: %+v, %v", more, err)
+	}
+	done := make(chan error, 1)
+	if err := s.Withdraw(order, 1, 0, func(err error) { done <- err }); err != nil || <-done != nil {
+		t.Fatal(err)
+	}
+	if page, err := s.Behind(a.Worker, nil, 9); err != nil || len(page) != 0 {
+		t.Fatalf("%+v, %v", page, err)
+	}
+	second := Verdict{Order: order, Task: 1, Outcome: b.Outcome(), Agree: 1, Evidence: &Evidence{DoubtPPB: 1, Round: 1, At: time.UnixMilli(2000), Behind: []wire.Key{b.Worker}}}
+	putVerdictNow(t, s, second)
+	results, err := s.Results(order, 0, 9, 1000)
+	if err != nil || len(results) != 1 || string(results[0].Output) != "right" || !reflect.DeepEqual(results[0].Verdict, second) {
+		t.Fatalf("%+v, %v", results, err)
+	}
+	var all []Withdrawal
+	if err := s.Withdrawals(func(w Withdrawal) error { all = append(all, w); return nil }); err != nil || len(all) != 1 || all[0] != (Withdrawal{order, 1, 1}) {
+		t.Fatalf("%+v, %v", all, err)
+	}
+}
+
+// TestDamagedEvidence: every cut of a record is an error, and no panic.
+func TestDamagedEvidence(t *testing.T) {
+	v := sampleVote(1, 1, "x")
+	key := taskKey(v.Order, v.Task)
+	whole := encodeVerdict(Verdict{Outcome: v.Outcome(), Agree: 2, Evidence: &Evidence{Behind: []wire.Key{v.Worker}, Passed: []wire.Key{v.Worker}}})
+	if _, err := decodeVerdict(key, whole); err != nil {
+		t.Fatal(err)
+	}
+	for n := range whole {
+		if _, err := decodeVerdict(key, whole[:n]); err == nil {
+			t.Errorf("%d of %d bytes are taken", n, len(whole))
+		}
+	}
+}
