@@ -95,6 +95,9 @@ func printReverification(c *cobra.Command, r *volunteer.Reverification) error {
 	for _, d := range r.Different {
 		fmt.Fprintf(w, "task %d differs: %s\n", d.Task, d.What)
 	}
+	for _, d := range r.Ends {
+		fmt.Fprintf(w, "task %d is equal, and ended so: %s\n", d.Task, d.What)
+	}
 	if rest := r.Tasks - r.Results; rest > 0 {
 		fmt.Fprintf(w, "%d of %d tasks have no accepted result (%d undecided)\n", rest, r.Tasks, r.Undecided)
 	}

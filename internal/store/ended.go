@@ -83,6 +83,9 @@ func prune(tx *bolt.Tx, order canon.Digest) (votes int, gone []canon.Digest, mor
 	if err != nil {
 		return 0, nil, false, err
 	}
+	if err := keepCredit(tx, order[:]); err != nil {
+		return 0, nil, false, err
+	}
 	votes, err = deleteSome(tx.Bucket(bucketVotes), order[:], func([]byte) bool { return true })
 	if err != nil || votes == pruneBatch {
 		return votes, nil, true, err

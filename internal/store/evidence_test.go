@@ -62,3 +62,31 @@ func TestDamagedEvidence(t *testing.T) {
 		}
 	}
 }
+
+// TestCredit: votes that won earn their fuel, of what was taken over the share
+// of the rest; removing the votes changes nothing.
+func TestCredit(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "data"))
+	defer closed(t, s)
+	right, wrong, late := sampleVote(1, 1, "right"), sampleVote(1, 2, "wrong"), sampleVote(1, 3, "right")
+	right.From, late.From = 0, late.Segments/2
+	for _, v := range []Vote{right, wrong, late} {
+		put(t, s, v, "")
+	}
+	putVerdictNow(t, s, Verdict{Order: right.Order, Task: 1, Outcome: right.Outcome(), Agree: 2})
+	put(t, s, sampleVote(2, 1, "open"), "")
+	want := map[wire.Key]Credit{right.Worker: {right.Worker, 1, right.Fuel}, late.Worker: {late.Worker, 1, right.Fuel / 2}}
+	if got, err := s.Credits(); err != nil || !reflect.DeepEqual(got, want) {
+		t.Fatalf("%v, %v; want %v", got, err, want)
+	}
+	done := make(chan error, 1)
+	if err := s.PutEnded(right.Order, time.UnixMilli(1), func(err error) { done <- err }); err != nil || <-done != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.Prune(right.Order); err != nil || n != 4 {
+		t.Fatalf("%d, %v", n, err)
+	}
+	if got, err := s.Credits(); err != nil || !reflect.DeepEqual(got, want) {
+		t.Fatalf("after the votes went: %v, %v; want %v", got, err, want)
+	}
+}

@@ -55,9 +55,10 @@ type Reverification struct {
 	Rerun     uint64       `json:"rerun"`
 	Equal     uint64       `json:"equal"`
 	Different []Difference `json:"different"` // by task
+	Ends      []Difference `json:"ends"`      // how tasks ended here that did not exit with code 0
 }
 
-// Difference is a result that is not what the task comes to here.
+// Difference is a result that is not what the task comes to here, or not good.
 type Difference struct {
 	Task uint64 `json:"task"`
 	What string `json:"what"`
@@ -102,7 +103,9 @@ func Reverify(ctx context.Context, opt ReverifyOptions) (*Reverification, error)
 	if err := v.rerun(ctx); err != nil {
 		return nil, err
 	}
-	slices.SortFunc(v.report.Different, func(a, b Difference) int { return cmp.Compare(a.Task, b.Task) })
+	for _, list := range [][]Difference{v.report.Different, v.report.Ends} {
+		slices.SortFunc(list, func(a, b Difference) int { return cmp.Compare(a.Task, b.Task) })
+	}
 	return &v.report, nil
 }
 
@@ -134,7 +137,7 @@ func (v *verifier) fetch(ctx context.Context, src *source) (err error) {
 	if v.module, err = src.module(ctx, v.rel); err != nil {
 		return err
 	}
-	v.report = Reverification{Order: v.opt.Order, Title: v.order.Title, Release: v.rel.Name, First: v.order.Redundancy.First != nil, Tasks: v.order.Tasks(), Different: []Difference{}}
+	v.report = Reverification{Order: v.opt.Order, Title: v.order.Title, Release: v.rel.Name, First: v.order.Redundancy.First != nil, Tasks: v.order.Tasks(), Different: []Difference{}, Ends: []Difference{}}
 	v.inputs, err = openInputs(ctx, v.hub, v.opt.Order, v.order, v.opt.Input)
 	return err
 }
@@ -255,11 +258,30 @@ func (v *verifier) again(ctx context.Context, line wire.ResultLine) error {
 		r.Rerun++
 		if what == "" {
 			r.Equal++
+			if how := badEnd(o); how != "" && len(r.Ends) < maxEnds {
+				r.Ends = append(r.Ends, Difference{line.Task, how})
+			}
 		} else {
 			r.Different = append(r.Different, Difference{line.Task, what})
 		}
 	})
 	return nil
+}
+
+// maxEnds is how many bad ends are listed.
+const maxEnds = 1000
+
+// badEnd says how a task ended, in the words of the engine here, or "".
+func badEnd(o sandbox.Outcome) string {
+	switch {
+	case o.End == sandbox.Exit && o.Code == 0:
+		return ""
+	case o.End == sandbox.Exit:
+		return fmt.Sprintf("exit with code %d", o.Code)
+	case o.Detail != "":
+		return fmt.Sprintf("%s: %s", o.End, o.Detail)
+	}
+	return string(o.End)
 }
 
 // differ says how an accepted result is not what the task came to, or "".

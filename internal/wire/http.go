@@ -216,6 +216,13 @@ type SnapshotMade struct {
 	Snapshot string `json:"snapshot"` // the folder's name, in the data directory
 }
 
+// CreditLine is one line of GET /v1/credit.
+type CreditLine struct {
+	Worker Key    `json:"worker"`
+	Votes  uint64 `json:"votes"` // that won
+	Fuel   uint64 `json:"fuel"`  // of them
+}
+
 // VoteLine is one line of GET /v1/orders/<digest>/votes.
 type VoteLine struct {
 	Worker    Key        `json:"worker"`
