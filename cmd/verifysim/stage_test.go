@@ -25,7 +25,7 @@ import (
 
 // stage starts a hub with a release and an order over the lines of a file:
 // stage FILE PER-TASK [first]; with first, the first outcome of each task counts. It writes ada.pub, root.pub and policy.json, and sets
-// COUNTERSIGN_HUB and ORDER; the hub's log is hub.log. With FILE loop it is a release of an endless loop,
+// COUNTERSIGN_HUB and ORDER; the hub's log is hub.log. With FILE loop it is a release of an endless loop, with recursion one that traps,
 // with steps one of payloads/steps with one task of a few seconds.
 func stage(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 && (len(args) != 3 || args[2] != "first") {
@@ -41,6 +41,8 @@ func stage(ts *testscript.TestScript, neg bool, args []string) {
 	switch args[0] {
 	case "loop":
 		source, module = payloads.LoopSource, payloads.LoopModule
+	case "recursion":
+		source, module = payloads.RecursionSource, payloads.RecursionModule
 	case "steps":
 		source, module, input, segment = payloads.StepsSource, payloads.StepsModule, []byte("2500000\n"), 50_000_000
 	default:
