@@ -3,12 +3,14 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"io"
 	"log/slog"
 	"net"
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -16,6 +18,8 @@ import (
 	"github.com/countersign/countersign/internal/canon"
 	"github.com/countersign/countersign/internal/client"
 	"github.com/countersign/countersign/internal/hub"
+	"github.com/countersign/countersign/internal/sandbox"
+	"github.com/countersign/countersign/internal/volunteer"
 	"github.com/countersign/countersign/internal/wire"
 	"github.com/countersign/countersign/keys"
 	"github.com/countersign/countersign/payloads"
@@ -24,7 +28,7 @@ import (
 )
 
 // stage starts a hub with a release and an order over the lines of a file:
-// stage FILE PER-TASK [first]; with first, the first outcome of each task counts. It writes ada.pub, root.pub and policy.json, and sets
+// stage FILE PER-TASK [first]; with first, the first outcome of each task counts. It writes ada.pub, root.pub, policy.json and auditor.token, and sets
 // COUNTERSIGN_HUB and ORDER; the hub's log is hub.log. With FILE loop it is a release of an endless loop, with recursion one that traps,
 // with steps one of payloads/steps with one task of a few seconds.
 func stage(ts *testscript.TestScript, neg bool, args []string) {
@@ -95,10 +99,45 @@ func startHub(ts *testscript.TestScript, ada keys.SecretKey, prefix string) *cli
 		ts.Check(<-served)
 		ts.Check(h.Close())
 	})
+	token, err := hub.Mint(dir, hub.Grant{Role: "auditor", Subject: "ada", Life: time.Hour}, time.Now())
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs("auditor.token"), []byte(token), 0o600))
 	ts.Setenv("COUNTERSIGN_HUB", "http://"+l.Addr().String())
 	c, err := client.New("http://"+l.Addr().String(), "")
 	ts.Check(err)
 	return c
+}
+
+// liars lets that many volunteers, each with a lie of its own, work until the
+// script ends: liars N.
+func liars(ts *testscript.TestScript, neg bool, args []string) {
+	n, err := strconv.Atoi(strings.Join(args, " "))
+	if neg || err != nil {
+		ts.Fatalf("usage: liars N")
+	}
+	ada, err := keys.ParsePublicKey([]byte(ts.ReadFile("ada.pub")))
+	ts.Check(err)
+	engine, err := sandbox.New(context.Background(), nil)
+	ts.Check(err)
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	ts.Defer(func() {
+		stop()
+		running.Wait()
+		ts.Check(engine.Close(context.Background()))
+	})
+	for i := range n {
+		_, key, err := ed25519.GenerateKey(nil)
+		ts.Check(err)
+		lie := func(_ *wire.Lease, o sandbox.Outcome) sandbox.Outcome {
+			o.Fuel += uint64(i) + 1
+			return o
+		}
+		v, err := volunteer.New(volunteer.Options{Hub: ts.Getenv("COUNTERSIGN_HUB"), Key: key, Trust: volunteer.Trust{Keys: []keys.PublicKey{ada}}, Engine: engine,
+			Misbehave: &volunteer.Misbehave{Outcome: lie}})
+		ts.Check(err)
+		running.Go(func() { v.Run(ctx) }) // it ends when the hub or the script does
+	}
 }
 
 func in(d time.Duration) canon.Time { return canon.TimeOf(time.Now().Add(d)) }

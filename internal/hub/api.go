@@ -232,8 +232,8 @@ func (h *Hub) getResults(w http.ResponseWriter, r *http.Request) error {
 			line := wire.ResultLine{Task: v.Task, End: v.Outcome.End, Code: v.Outcome.Code, Fuel: v.Outcome.Fuel, Output: v.Output,
 				Segments: v.Outcome.Segments, Transcript: v.Outcome.Transcript, Agree: v.Agree}
 			if e := v.Evidence; e != nil {
-				line.Round = e.Round
-				if !v.Undecided {
+				line.Round, line.Audited = e.Round, e.Audit != nil
+				if !v.Undecided && !line.Audited {
 					line.Credibility = 1 - float64(e.DoubtPPB)/1e9
 				}
 			}

@@ -45,6 +45,7 @@ func (h *Hub) routes() http.Handler {
 	handle("GET /v1/orders/{order}/results", h.getResults)
 	handle("GET /v1/orders/{order}/votes", h.getVotes)
 	handle("GET /v1/credit", h.getCredit)
+	handle("POST /v1/audits", h.postAudit)
 	handle("GET /v1/policy", h.getPolicy)
 	handle("GET /v1/status", h.getStatus)
 	handle("POST /v1/kill", h.postKill)

@@ -30,7 +30,9 @@ func (h *Hub) perform(actions []job.Action) {
 		case job.Resume:
 			h.broadcast(&wire.Resume{})
 		case job.Decide:
-			h.decide(a)
+			if !a.Audited { // an audit is on its way already
+				h.decide(a)
+			}
 		case job.Suspect:
 			h.suspect(a)
 		case job.Withdraw:

@@ -60,8 +60,9 @@ type Decide struct {
 	Agree     int // voices for Outcome, or for the strongest of an undecided task
 	At        time.Time
 
-	// Of orders whose outcomes win by credibility:
+	// Of orders whose outcomes win by credibility, and of audits:
 	Weighed        bool
+	Audited        bool       // the auditor has said so: it stands
 	DoubtPPB       int        // that Outcome is wrong, in 10⁻⁹
 	Round          uint32     // how many verdicts on the task were withdrawn before
 	Behind         []wire.Key // workers whose word or work Outcome is

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"github.com/countersign/countersign/internal/canon"
 	"github.com/countersign/countersign/internal/wire"
 )
@@ -13,8 +15,11 @@ import (
 // naiveOdds is the page's table, over all verdicts that stand.
 func (s *sim) naiveOdds(a *Adaptive, worker wire.Key) float64 {
 	passed, caught := map[int]int{}, -1
-	for _, tasks := range s.verdicts {
+	for order, tasks := range s.verdicts {
 		for _, d := range tasks {
+			if s.orders[order].Adaptive == nil {
+				continue
+			}
 			day := int(d.At.Unix() / 86400)
 			if slices.Contains(d.Caught, worker) {
 				caught = max(caught, day)
@@ -285,4 +290,61 @@ func TestCaught(t *testing.T) {
 	if info, _ := m.Info(canon.Sum([]byte("a"))); info.State != Done || len(again) != withdrawn {
 		t.Fatalf("%+v after %d verdicts", info, len(again))
 	}
+}
+
+// audit lets an auditor say what a task comes to, that anybody voted on.
+func (s *sim) audit() {
+	var all []Vote
+	for _, tasks := range s.votes {
+		for _, votes := range tasks {
+			all = append(all, votes[0])
+		}
+	}
+	if len(all) == 0 {
+		s.rt.Skip("there are no votes")
+	}
+	slices.SortFunc(all, func(a, b Vote) int {
+		return slices.Compare(append(a.Order[:], byte(a.Task)), append(b.Order[:], byte(b.Task)))
+	})
+	of := rapid.SampledFrom(all).Draw(s.rt, "of")
+	a := Audit{Order: of.Order, Task: of.Task, Outcome: outcome(rapid.SampledFrom([]string{"a", "b"}).Draw(s.rt, "finds")), Votes: slices.Clone(s.votes[of.Order][of.Task])}
+	if d, is := s.verdicts[a.Order][a.Task]; is {
+		v := d.Fact()
+		a.Verdict, a.Accepted = &v, d.Outcome
+	}
+	if s.orders[a.Order].First || s.m.Auditable(a) != nil {
+		return
+	}
+	s.carry(s.m.Audit(s.now, a))
+	if d, is := s.verdicts[a.Order][a.Task]; !is || !d.Audited || d.Outcome != a.Outcome {
+		s.rt.Fatalf("the audit is not the verdict: %+v, %+v", a, d)
+	}
+}
+
+// audited puts an auditor's verdict in the place of the one that is there.
+func (s *sim) audited(d Decide) {
+	round := s.rounds[d.Order][d.Task]
+	if old, is := s.verdicts[d.Order][d.Task]; is && (old.Undecided || old.Outcome != d.Outcome) {
+		round++
+	}
+	for _, v := range s.votes[d.Order][d.Task] {
+		if v.Outcome == d.Outcome && slices.Contains(d.Caught, v.Worker) || v.Outcome != d.Outcome && slices.Contains(d.Passed, v.Worker) {
+			s.rt.Fatalf("the audit has %+v wrong: %+v", v, d)
+		}
+	}
+	if d.Round != round || d.Undecided || len(d.Behind) > 0 {
+		s.rt.Fatalf("audited in round %d: %+v", round, d)
+	}
+	if s.rounds[d.Order] == nil {
+		s.rounds[d.Order] = map[uint64]uint32{}
+	}
+	if s.verdicts[d.Order] == nil {
+		s.verdicts[d.Order] = map[uint64]Decide{}
+	}
+	s.rounds[d.Order][d.Task], s.verdicts[d.Order][d.Task] = round, d
+	s.facts = slices.DeleteFunc(s.facts, func(f fact) bool {
+		return f.verdict != nil && f.verdict.Order == d.Order && f.verdict.Task == d.Task
+	})
+	// An audit is on disk before anybody hears of it, so a crash does not lose it.
+	s.facts = append(s.facts, fact{withdrawal: true, verdict: &d, tell: func(m *Machine) { m.Verdict(s.now, d.Fact()) }})
 }

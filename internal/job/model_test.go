@@ -311,6 +311,10 @@ func (s *sim) ended(id wire.LeaseID) {
 
 func (s *sim) decided(d Decide) {
 	o := s.orders[d.Order]
+	if d.Audited {
+		s.audited(d)
+		return
+	}
 	if o.Adaptive != nil {
 		s.credible(o, d)
 	}
@@ -550,6 +554,7 @@ func (s *sim) events() map[string]func(*rapid.T) {
 			s.carry(s.m.Tick(s.now))
 		}),
 		"order": draw(s.order),
+		"audit": draw(s.audit),
 		"stop": draw(func() {
 			if rapid.IntRange(0, 9).Draw(s.rt, "really") == 0 {
 				t := target{wire.KillOrder, canon.Sum([]byte{byte(rapid.IntRange(0, 5).Draw(s.rt, "order"))})}

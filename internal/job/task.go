@@ -74,6 +74,11 @@ func (m *Machine) decide(t *task, y tally, d Decide) {
 	if t.order.Adaptive != nil {
 		m.evidence(t, y, &d)
 	}
+	m.conclude(t, d)
+}
+
+// conclude gives a task its verdict.
+func (m *Machine) conclude(t *task, d Decide) {
 	m.do(d)
 	for _, l := range slices.Clone(t.held) {
 		m.drop(l)

@@ -48,6 +48,17 @@ func (m *Machine) Withdrawn(now time.Time, v Verdict, votes []Vote) []Action {
 	return m.done()
 }
 
+// unsay takes back what a verdict counted for.
+func (m *Machine) unsay(o *order, v Verdict) {
+	o.decided.remove(o.perm.position(v.Task))
+	if v.Undecided {
+		o.undecided--
+	} else {
+		o.accepted--
+	}
+	m.learn(o, v, true)
+}
+
 // inRound notes how many verdicts on a task were withdrawn.
 func (o *order) inRound(task uint64, round uint32) {
 	if before := o.rounds[task]; round > before {
@@ -60,17 +71,11 @@ func (m *Machine) withdraw(o *order, v Verdict, votes []Vote) {
 	if v.Task >= o.Tasks || v.Round < o.rounds[v.Task] {
 		return
 	}
-	if at := o.perm.position(v.Task); o.decided.has(at) {
+	if o.decided.has(o.perm.position(v.Task)) {
 		if v.Round > o.rounds[v.Task] {
 			return // of a verdict that was never here
 		}
-		o.decided.remove(at)
-		if v.Undecided {
-			o.undecided--
-		} else {
-			o.accepted--
-		}
-		m.learn(o, v, true)
+		m.unsay(o, v)
 	}
 	delete(o.leaving, v.Task)
 	o.inRound(v.Task, v.Round+1)

@@ -19,6 +19,14 @@ type Evidence struct {
 	At             time.Time
 	Behind         []wire.Key // workers whose word or work the outcome is
 	Passed, Caught []wire.Key
+	Audit          *Signed // an auditor's, if that is why it stands
+}
+
+// Signed is an audit: its auditor's key, signature and canonical statement.
+type Signed struct {
+	Auditor   wire.Key
+	Signature wire.Signature
+	Statement []byte
 }
 
 // maxBehind bounds each list of workers, for readers of damaged records.
@@ -28,7 +36,7 @@ const maxBehind = 1024
 const inRounds = 1 << 15
 
 // Evidence: doubt, round, time in milliseconds, and three lists of workers, each
-// with its length before it.
+// with its length before it; then the audit, if there is one.
 func appendEvidence(b []byte, e *Evidence) []byte {
 	b = binary.BigEndian.AppendUint32(b, uint32(e.DoubtPPB))
 	b = binary.BigEndian.AppendUint32(b, e.Round)
@@ -38,6 +46,9 @@ func appendEvidence(b []byte, e *Evidence) []byte {
 		for _, k := range keys {
 			b = append(b, k[:]...)
 		}
+	}
+	if a := e.Audit; a != nil {
+		b = append(append(append(b, a.Auditor[:]...), a.Signature[:]...), a.Statement...)
 	}
 	return b
 }
@@ -61,8 +72,13 @@ func decodeEvidence(b []byte) (*Evidence, error) {
 			b = b[32:]
 		}
 	}
-	if len(b) > 0 {
+	const audit = 32 + 64
+	switch {
+	case len(b) == 0:
+	case len(b) <= audit || len(b) > audit+wire.MaxVote:
 		return nil, fmt.Errorf("evidence has %d bytes too many", len(b))
+	default:
+		e.Audit = &Signed{wire.Key(b), wire.Signature(b[32:]), bytes.Clone(b[audit:])}
 	}
 	return e, nil
 }
@@ -94,12 +110,7 @@ func (s *Store) Withdraw(order canon.Digest, number uint64, round uint32, done f
 		if err := tx.Bucket(bucketWithdrawn).Put(task, rounds); err != nil {
 			return err
 		}
-		for _, k := range v.Evidence.Behind {
-			if err := tx.Bucket(bucketBehind).Delete(append(k[:], task...)); err != nil {
-				return err
-			}
-		}
-		return tx.Bucket(bucketVerdicts).Delete(task)
+		return dropVerdict(tx, v, task)
 	}})
 }
 
@@ -113,6 +124,72 @@ func (s *Store) Withdrawals(each func(Withdrawal) error) error {
 			return each(Withdrawal{canon.Digest(k[:32]), binary.BigEndian.Uint64(k[32:]), binary.BigEndian.Uint32(b)})
 		})
 	})
+}
+
+// PutAudit makes an auditor's verdict durable in place of the one that is there,
+// with the output that it accepts, and then calls done. It does not wait.
+func (s *Store) PutAudit(v Verdict, output []byte, done func(error)) error {
+	var gone []canon.Digest
+	told := func(err error) {
+		if err == nil {
+			s.files.remove(gone)
+		}
+		done(err)
+	}
+	return s.group.submit(write{size: 1024 + len(output), now: true, done: told, apply: func(tx *bolt.Tx) (err error) {
+		task := taskKey(v.Order, v.Task)
+		if b := tx.Bucket(bucketVerdicts).Get(task); b != nil {
+			before, err := decodeVerdict(task, b)
+			if err != nil {
+				return err
+			}
+			if err := dropVerdict(tx, before, task); err != nil {
+				return err
+			}
+		}
+		if v.Evidence.Round > 0 {
+			if err := tx.Bucket(bucketWithdrawn).Put(task, binary.BigEndian.AppendUint32(nil, v.Evidence.Round)); err != nil {
+				return err
+			}
+		}
+		if len(output) > 0 {
+			if err := tx.Bucket(bucketOutputs).Put(append(task, v.Outcome.Output[:]...), output); err != nil {
+				return err
+			}
+		}
+		if gone, err = dropLanes(tx, task); err != nil {
+			return err
+		}
+		return putVerdict(tx, v)
+	}})
+}
+
+func dropVerdict(tx *bolt.Tx, v Verdict, task []byte) error {
+	if v.Evidence != nil {
+		for _, k := range v.Evidence.Behind {
+			if err := tx.Bucket(bucketBehind).Delete(append(k[:], task...)); err != nil {
+				return err
+			}
+		}
+	}
+	return tx.Bucket(bucketVerdicts).Delete(task)
+}
+
+// VerdictOn returns the verdict on a task and all votes on it; nil: there is none.
+func (s *Store) VerdictOn(order canon.Digest, number uint64) (v *Verdict, votes []Vote, err error) {
+	err = s.db.View(func(tx *bolt.Tx) error {
+		task := taskKey(order, number)
+		if b := tx.Bucket(bucketVerdicts).Get(task); b != nil {
+			have, err := decodeVerdict(task, b)
+			if err != nil {
+				return err
+			}
+			v = &have
+		}
+		votes, err = votesOn(tx, task)
+		return err
+	})
+	return v, votes, err
 }
 
 // Case is a verdict with all votes on its task.

@@ -74,6 +74,23 @@ func Reverify(ctx context.Context, opt ReverifyOptions) (*Reverification, error)
 	if opt.Sample < 0 || opt.Sample > 100 {
 		return nil, fmt.Errorf("a sample of %d percent: 1 to 100 are possible, 0 is all", opt.Sample)
 	}
+	v, err := openVerifier(ctx, &opt)
+	if err != nil {
+		return nil, err
+	}
+	defer v.inputs.close()
+	if err := v.rerun(ctx); err != nil {
+		return nil, err
+	}
+	for _, list := range [][]Difference{v.report.Different, v.report.Ends} {
+		slices.SortFunc(list, func(a, b Difference) int { return cmp.Compare(a.Task, b.Task) })
+	}
+	return &v.report, nil
+}
+
+// openVerifier fetches and verifies all that is needed to run an order's tasks.
+// The caller closes its inputs.
+func openVerifier(ctx context.Context, opt *ReverifyOptions) (*verifier, error) {
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}
@@ -84,7 +101,7 @@ func Reverify(ctx context.Context, opt ReverifyOptions) (*Reverification, error)
 	if err != nil {
 		return nil, err
 	}
-	v := &verifier{opt: &opt, hub: hub}
+	v := &verifier{opt: opt, hub: hub}
 	src := newSource(hub, pinned{&opt.Trust})
 	if opt.Trust.Root != nil {
 		f, err := newFollower(&opt.Trust, hub, opt.Now, slog.New(slog.DiscardHandler))
@@ -96,17 +113,7 @@ func Reverify(ctx context.Context, opt ReverifyOptions) (*Reverification, error)
 		}
 		src.trust = f
 	}
-	if err := v.fetch(ctx, src); err != nil {
-		return nil, err
-	}
-	defer v.inputs.close()
-	if err := v.rerun(ctx); err != nil {
-		return nil, err
-	}
-	for _, list := range [][]Difference{v.report.Different, v.report.Ends} {
-		slices.SortFunc(list, func(a, b Difference) int { return cmp.Compare(a.Task, b.Task) })
-	}
-	return &v.report, nil
+	return v, v.fetch(ctx, src)
 }
 
 type verifier struct {
@@ -245,13 +252,9 @@ func (v *verifier) again(ctx context.Context, line wire.ResultLine) error {
 	if err != nil {
 		return err
 	}
-	o, err := v.opt.Engine.Run(ctx, sandbox.Task{SHA256: v.rel.ModuleSHA256, Module: v.module, Input: input, Args: v.order.Parameters,
-		Seed: sandbox.Seed(v.opt.Order, line.Task), Limits: limitsOf(v.rel)})
+	o, err := v.run(ctx, line.Task, input)
 	if err != nil {
 		return fmt.Errorf("task %d: %w", line.Task, err)
-	}
-	if o.End == sandbox.Cancelled {
-		return context.Cause(ctx)
 	}
 	what := differ(line, o)
 	v.count(func(r *Reverification) {
@@ -282,6 +285,15 @@ func badEnd(o sandbox.Outcome) string {
 		return fmt.Sprintf("%s: %s", o.End, o.Detail)
 	}
 	return string(o.End)
+}
+
+func (v *verifier) run(ctx context.Context, task uint64, input []byte) (sandbox.Outcome, error) {
+	o, err := v.opt.Engine.Run(ctx, sandbox.Task{SHA256: v.rel.ModuleSHA256, Module: v.module, Input: input, Args: v.order.Parameters,
+		Seed: sandbox.Seed(v.opt.Order, task), Limits: limitsOf(v.rel)})
+	if err == nil && o.End == sandbox.Cancelled {
+		err = context.Cause(ctx)
+	}
+	return o, err
 }
 
 // differ says how an accepted result is not what the task came to, or "".

@@ -94,6 +94,7 @@ type ResultLine struct {
 	Agree int `json:"agree"` // voices for this outcome; of an undecided task, for the strongest
 
 	Credibility float64 `json:"credibility,omitempty"` // if that is how it won
+	Audited     bool    `json:"audited,omitempty"`     // an auditor has said so
 	Round       uint32  `json:"round,omitempty"`       // how many verdicts on the task were withdrawn before
 }
 
