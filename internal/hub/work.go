@@ -124,6 +124,10 @@ func (h *Hub) take(s *session, m *wire.Result) error {
 		return err
 	}
 	v := store.Vote{Vote: m.Vote, Worker: l.Worker, Signature: m.Signature, Net: l.Net, At: h.now()}
+	if err := h.keepLinks(&v, m.Links); err != nil {
+		h.fail(err)
+		return refusal(wire.CodeInternal, "the hub cannot write")
+	}
 	err = h.store.PutVote(v, m.Output, func(put store.Put, err error) {
 		if err != nil {
 			h.fail(err)
@@ -136,6 +140,19 @@ func (h *Hub) take(s *session, m *wire.Result) error {
 		return refusal(wire.CodeInternal, "the hub cannot write")
 	}
 	return nil
+}
+
+// keepLinks keeps what tells apart the segments of two votes, if there is more
+// than one.
+func (h *Hub) keepLinks(v *store.Vote, links []byte) error {
+	if v.Segments < 2 {
+		return nil
+	}
+	return h.store.PutLinks(v, links, func(err error) {
+		if err != nil {
+			h.fail(err)
+		}
+	})
 }
 
 // durable answers a vote whose fate on the disk is known.

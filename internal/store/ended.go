@@ -95,6 +95,10 @@ func prune(tx *bolt.Tx, order canon.Digest) (votes int, gone []canon.Digest, mor
 	if err != nil || n == pruneBatch {
 		return votes, nil, true, err
 	}
+	n, err = deleteSome(tx.Bucket(bucketLinks), order[:], func([]byte) bool { return true })
+	if err != nil || n == pruneBatch {
+		return votes, nil, true, err
+	}
 	if gone, err = dropLanes(tx, order[:]); err != nil {
 		return votes, nil, false, err
 	}

@@ -90,3 +90,45 @@ func TestCredit(t *testing.T) {
 		t.Fatalf("after the votes went: %v, %v; want %v", got, err, want)
 	}
 }
+
+// TestLinks: the links of a task go with its verdict, unless transcripts differ,
+// and otherwise with its votes.
+func TestLinks(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "data"))
+	defer closed(t, s)
+	a, b := sampleVote(1, 1, "a"), sampleVote(2, 1, "a")
+	other := sampleVote(2, 2, "b")
+	other.Transcript = canon.Sum([]byte("other links"))
+	for _, v := range []Vote{a, b, other} {
+		done := make(chan error, 1)
+		if err := s.PutLinks(&v, []byte{byte(v.Task), v.Worker[0]}, func(err error) { done <- err }); err != nil || <-done != nil {
+			t.Fatal(err)
+		}
+		put(t, s, v, "")
+	}
+	for _, task := range []uint64{1, 2} {
+		putVerdictNow(t, s, Verdict{Order: a.Order, Task: task, Outcome: a.Outcome(), Agree: 1})
+	}
+	late := sampleVote(1, 9, "late")
+	late.Transcript = canon.Sum([]byte("late links"))
+	done := make(chan error, 1)
+	if err := s.PutLinks(&late, []byte("late"), func(err error) { done <- err }); err != nil || <-done != nil {
+		t.Fatal(err)
+	}
+	look := func(want map[*Vote]string) {
+		t.Helper()
+		for v, links := range want {
+			if got, err := s.Links(v.Order, v.Task, v.Transcript); err != nil || string(got) != links {
+				t.Errorf("task %d, worker %d: %q, %v; want %q", v.Task, v.Worker[0], got, err, links)
+			}
+		}
+	}
+	look(map[*Vote]string{&a: "", &late: "", &b: "\x02\x01", &other: "\x02\x02"})
+	if err := s.PutEnded(a.Order, time.UnixMilli(1), func(err error) { done <- err }); err != nil || <-done != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Prune(a.Order); err != nil {
+		t.Fatal(err)
+	}
+	look(map[*Vote]string{&b: "", &other: ""})
+}

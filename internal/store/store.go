@@ -40,12 +40,13 @@ var (
 	bucketBehind    = []byte("behind")    // tasks whose verdicts can be withdrawn, by worker
 	bucketWithdrawn = []byte("withdrawn") // how many verdicts on a task were
 	bucketCredit    = []byte("credit")    // of votes that were removed, by worker
+	bucketLinks     = []byte("links")     // of transcripts, of tasks that are open or disputed
 	keySchema       = []byte("schema")
 )
 
 // buckets are those of the schema, beside the log's.
 var buckets = [][]byte{bucketMeta, bucketReleases, bucketOrders, bucketStops, bucketPolicies, bucketIndex, bucketInputs, bucketOperator,
-	bucketVotes, bucketVerdicts, bucketOutputs, bucketLanes, bucketRevoked, bucketSpent, bucketEnded, bucketBehind, bucketWithdrawn, bucketCredit}
+	bucketVotes, bucketVerdicts, bucketOutputs, bucketLanes, bucketRevoked, bucketSpent, bucketEnded, bucketBehind, bucketWithdrawn, bucketCredit, bucketLinks}
 
 // migrations bring a store one schema further, in the transaction that says so.
 var migrations = map[string]struct {

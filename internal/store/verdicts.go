@@ -51,6 +51,9 @@ func putVerdict(tx *bolt.Tx, v Verdict) error {
 	if err := b.Put(task, encodeVerdict(v)); err != nil {
 		return err
 	}
+	if err := dropLinks(tx, task); err != nil {
+		return err
+	}
 	if v.Evidence != nil { // what lost may win another time
 		return putBehind(tx, v, task)
 	}

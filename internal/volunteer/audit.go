@@ -1,6 +1,7 @@
 package volunteer
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/ed25519"
@@ -224,10 +225,26 @@ func accuse(l *wire.VoteLine, found *wire.Audit, o sandbox.Outcome) string {
 		return ""
 	case v.Transcript == found.Transcript:
 		return "the transcript is right, but not what the vote says of it"
+	case len(l.Links) > 0 && wire.ChainEnds(l.Links, v.Segments, v.Transcript):
+		return accuseSegment(l, o)
 	case l.Vote.Segments != found.Segments:
 		return fmt.Sprintf("%d segments, here %d", v.Segments, found.Segments)
 	case v.Input != found.Input:
 		return "it is on another input"
 	}
 	return fmt.Sprintf("transcript %s, here %s", l.Vote.Transcript.Short(), o.Transcript().Short())
+}
+
+// accuseSegment names the first segment that the transcripts do not share.
+func accuseSegment(l *wire.VoteLine, o sandbox.Outcome) string {
+	at := 0
+	for at < len(o.Links) && at < int(l.Vote.Segments) && bytes.Equal(l.Links[32*at:32*at+32], o.Links[at][:]) {
+		at++
+	}
+	at = min(at, int(l.Vote.Segments)-1)
+	who := "its own"
+	if at < int(l.Vote.From) {
+		who = "handed to it"
+	}
+	return fmt.Sprintf("wrong from segment %d of %d on, which was %s; here there are %d", at+1, l.Vote.Segments, who, len(o.Links))
 }

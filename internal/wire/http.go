@@ -231,4 +231,5 @@ type VoteLine struct {
 	Signature Signature  `json:"signature"`
 	Net       string     `json:"net"`
 	At        canon.Time `json:"at"`
+	Links     []byte     `json:"links,omitempty"` // of its transcript, of a disputed task of several segments
 }
