@@ -18,6 +18,7 @@ type Order struct {
 	Input            Input        `json:"input"`
 	Parameters       []string     `json:"parameters,omitempty"`
 	Redundancy       Redundancy   `json:"redundancy"`
+	AuditPermille    int          `json:"audit_permille,omitempty"`
 	CompletePermille int          `json:"complete_permille"`
 	Priority         int          `json:"priority"`
 	NotBefore        canon.Time   `json:"not_before"`
@@ -177,6 +178,8 @@ func (o *Order) check() error {
 		return canon.Fail("bounds", "order: type %q", o.Type)
 	case !validText(o.Title):
 		return canon.Fail("bounds", "order: title has %d characters, 1 to %d allowed", len(o.Title), maxText)
+	case o.AuditPermille < 0 || o.AuditPermille > 1000 || o.AuditPermille > 0 && o.Redundancy.First != nil:
+		return canon.Fail("bounds", "%s: audit_permille %d: 1 to 1000 are possible, and none where the first outcome counts", o.label(), o.AuditPermille)
 	case o.CompletePermille < 1 || o.CompletePermille > 1000:
 		return canon.Fail("bounds", "%s: complete_permille %d is not from 1 to 1000", o.label(), o.CompletePermille)
 	case o.Priority < 0 || o.Priority > 9:

@@ -170,6 +170,7 @@ func (b *builder) orders() {
 		o.Input.Lines.Length, o.Input.Lines.Lines, o.Input.Lines.PerTask = MaxInputFile, MaxInputFile, MaxTaskInput
 	})
 	order("good one of one", "ok", func(o *Order) { o.Redundancy.Vote = &Vote{1, 1} })
+	order("good audit", "ok", func(o *Order) { o.AuditPermille = 1000 })
 	order("good first", "ok", func(o *Order) { o.Redundancy = Redundancy{First: &First{}} })
 	adaptive := func(e, c, f, s int) func(*Order) {
 		return func(o *Order) { o.Redundancy = Redundancy{Adaptive: &Adaptive{e, c, f, s}} }
@@ -200,6 +201,7 @@ func (b *builder) orders() {
 		"no lines": func(o *Order) { o.Input.Lines.Lines = 0 }, "more lines than bytes": func(o *Order) { o.Input.Lines.Lines = o.Input.Lines.Length + 1 },
 		"no lines a task": func(o *Order) { o.Input.Lines.PerTask = 0 }, "too many lines a task": func(o *Order) { o.Input.Lines.PerTask = MaxTaskInput + 1 },
 		"no redundancy": func(o *Order) { o.Redundancy.Vote = nil }, "half agree": func(o *Order) { o.Redundancy.Vote = &Vote{2, 4} },
+		"audit over all": func(o *Order) { o.AuditPermille = 1001 }, "audit of the first": func(o *Order) { o.AuditPermille, o.Redundancy = 1, Redundancy{First: &First{}} },
 		"first and adaptive": func(o *Order) { o.Redundancy = Redundancy{First: &First{}, Adaptive: &DefaultAdaptive} },
 		"all redundancies":   func(o *Order) { o.Redundancy.First, o.Redundancy.Adaptive = &First{}, &DefaultAdaptive },
 		"adaptive error 0":   adaptive(0, 100, 350, 100), "adaptive error": adaptive(1_000_001, 100, 350, 100),
@@ -225,6 +227,8 @@ func (b *builder) orders() {
 	text("float", "encoding", `"agree": 2`, `"agree": 2.0`)
 	text("unknown redundancy", "encoding", `"vote": {`, `"none": {`)
 	text("adaptive without a member", "encoding", `"vote": {`, `"adaptive": {`)
+	text("audit 0", "encoding", `"complete_permille": `, `"audit_permille": 0,`+"\n"+`  "complete_permille": `)
+	text("null audit", "encoding", `"complete_permille": `, `"audit_permille": null,`+"\n"+`  "complete_permille": `)
 	text("first with a member", "encoding", `"vote": {`, `"first": {`)
 	text("of another type", "encoding", OrderType, Type)
 	text("null rule", "encoding", `"redundancy": {`, `"redundancy": null, "x": {`)

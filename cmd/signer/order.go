@@ -22,6 +22,7 @@ type orderFlags struct {
 	terms                            release.Adaptive
 	parameters                       []string
 	agree, of, permille, priority    int
+	audit                            int
 	startIn, expiresIn               time.Duration
 }
 
@@ -68,6 +69,7 @@ The statement and its signature are written to the file of -o, and FILE.minisig.
 	fl.IntVar(&f.terms.ChecksPermille, "checks-permille", terms.ChecksPermille, "with --adaptive: the share of tasks that is checked by a second worker in any case")
 	fl.IntVar(&f.terms.FaultyPermille, "faulty-permille", terms.FaultyPermille, "with --adaptive: the share of workers that you think may lie")
 	fl.IntVar(&f.terms.LiesPermille, "lies-permille", terms.LiesPermille, "with --adaptive: the share of its tasks in which you think a liar lies at least; 0: however seldom")
+	fl.IntVar(&f.audit, "audit-permille", 0, "share of accepted tasks that an auditor should run again")
 	fl.IntVar(&f.permille, "complete-permille", 1000, "share of tasks at which the order is done")
 	fl.IntVar(&f.priority, "priority", 5, "0 to 9, higher goes first")
 	fl.DurationVar(&f.startIn, "start-in", 0, "wait this long before starting")
@@ -127,6 +129,7 @@ func (f *orderFlags) order() (*release.Order, error) {
 	now := time.Now()
 	o := &release.Order{Type: release.OrderType, Title: f.title, ReleaseSHA256: canon.Sum(st), Input: in, Parameters: f.parameters,
 		Redundancy:       f.redundancy(),
+		AuditPermille:    f.audit,
 		CompletePermille: f.permille, Priority: f.priority,
 		NotBefore: canon.TimeOf(now.Add(f.startIn)), Expires: canon.TimeOf(now.Add(f.expiresIn))}
 	if prev != nil {

@@ -35,7 +35,7 @@ Exit codes: 0 the audit is done, whatever it found; 1 a failure; 3 something did
 	f.StringVarP(&input, "input", "i", "", "the order's input `file` (default: the hub's copy; either must be the signed one)")
 	f.StringVar(&token, "token-file", "", "`file` with an auditor's token, as hub token mint --role auditor prints it")
 	f.StringVar(&keyFile, "key", "", "`file` of the auditor's key, made if it is not there (default: a key for this time only)")
-	f.IntVar(&opt.SamplePermille, "sample", 0, "how many accepted results in a `thousand` to run, drawn at random")
+	f.IntVar(&opt.SamplePermille, "sample", -1, "how many accepted results in a `thousand` to run, drawn at random (default: what the order asks for)")
 	f.IntVar(&opt.Limit, "limit", 0, "run at most so many tasks (default: all)")
 	if err := c.MarkFlagRequired("token-file"); err != nil {
 		panic(err)
@@ -51,7 +51,7 @@ Exit codes: 0 the audit is done, whatever it found; 1 a failure; 3 something did
 		if opt.Order, err = canon.ParseDigest(args[0]); err != nil {
 			return fmt.Errorf("%.80q is not a digest: want the 64 hex digits that signer order printed", args[0])
 		}
-		if opt.SamplePermille < 0 || opt.SamplePermille > 1000 || opt.Limit < 0 {
+		if opt.SamplePermille < -1 || opt.SamplePermille > 1000 || opt.Limit < 0 {
 			return fmt.Errorf("--sample %d, --limit %d: 0 to 1000, and 0 or more, are possible", opt.SamplePermille, opt.Limit)
 		}
 		if opt.Trust, err = trust.load(c); err != nil {

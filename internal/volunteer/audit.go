@@ -21,7 +21,7 @@ import (
 type AuditOptions struct {
 	ReverifyOptions                    // Sample is not used
 	Key             ed25519.PrivateKey // signs the audits
-	SamplePermille  int                // of accepted results, drawn at random
+	SamplePermille  int                // of accepted results, drawn at random; -1: the order's share
 	Limit           int                // tasks to run at most; 0: all
 }
 
@@ -58,6 +58,9 @@ func Audit(ctx context.Context, opt AuditOptions) (*AuditReport, error) {
 	}
 	a := &auditor{verifier: v, opt: &opt, votes: map[uint64][]wire.VoteLine{}, decided: map[uint64]bool{}}
 	a.report = AuditReport{Order: opt.Order, Auditor: wire.KeyOf(opt.Key.Public().(ed25519.PublicKey)), Verdicts: map[string]int{}, Liars: []Liar{}}
+	if opt.SamplePermille < 0 {
+		opt.SamplePermille = v.order.AuditPermille
+	}
 	tasks, err := a.choose(ctx)
 	if err != nil {
 		return nil, err

@@ -20,6 +20,7 @@ export type Order = {
   readonly input: { readonly lines?: LinesRule; readonly range?: RangeRule; readonly outputs?: OutputsRule };
   readonly parameters?: readonly string[];
   readonly redundancy: Redundancy;
+  readonly audit_permille?: number;
   readonly complete_permille: number;
   readonly priority: number;
   readonly not_before: string;
@@ -46,7 +47,7 @@ export async function openOrder(statement: Bytes, signature: Bytes, trusted: rea
 
 function rebuild(value: unknown): Order {
   const own = typeof value === "object" && value !== null ? Object.keys(value) : [];
-  const optional = ["after", "parameters"].filter((n) => own.includes(n));
+  const optional = ["after", "parameters", "audit_permille"].filter((n) => own.includes(n));
   const m = members(value, ...optional, "type", "title", "release_sha256", "input", "redundancy", "complete_permille", "priority", "not_before", "expires");
   const parameters = m.has("parameters") ? list(m, "parameters", text) : [];
   if (text(m, "type") !== orderType) throw new Failure("encoding", `statement: not of type ${orderType}`);
@@ -58,6 +59,7 @@ function rebuild(value: unknown): Order {
     input: rebuildInput(m.get("input")),
     ...(parameters.length > 0 && { parameters }),
     redundancy: rebuildRedundancy(m.get("redundancy")),
+    ...(m.has("audit_permille") && integer(m, "audit_permille") > 0 && { audit_permille: integer(m, "audit_permille") }),
     complete_permille: integer(m, "complete_permille"),
     priority: integer(m, "priority"),
     not_before: time(m, "not_before"),
@@ -130,10 +132,10 @@ function goodRedundancy({ vote, first, adaptive: a }: Redundancy): boolean {
 }
 
 function checkBounds(o: Order): InputRule {
-  const { after, parameters = [] } = o;
+  const { after, parameters = [], audit_permille: audit = 0 } = o;
   const good =
     o.title.length >= 1 && o.title.length <= 200 &&
-    goodRedundancy(o.redundancy) &&
+    goodRedundancy(o.redundancy) && audit <= 1000 && (audit === 0 || o.redundancy.first === undefined) &&
     parameters.length <= 16 && parameters.join("").length <= 4096 &&
     o.complete_permille >= 1 && o.complete_permille <= 1000 && o.priority <= 9 && millis(o.not_before) < millis(o.expires);
   const follows = after === undefined ? o.input.outputs === undefined : after.permille >= 1 && after.permille <= 1000;
