@@ -28,6 +28,14 @@ var (
 	LoopModule []byte
 )
 
+// A recursion without an end, which traps.
+var (
+	//go:embed hostile/recursion/recursion.wasm
+	RecursionSource []byte
+	//go:embed hostile/recursion/recursion.metered.wasm
+	RecursionModule []byte
+)
+
 // DemoNumbers is the demo's input, one decimal number a line.
 //
 //go:embed demo-numbers.txt

@@ -18,6 +18,7 @@ type Order struct {
 	Input            Input        `json:"input"`
 	Parameters       []string     `json:"parameters,omitempty"`
 	Redundancy       Redundancy   `json:"redundancy"`
+	AuditPermille    int          `json:"audit_permille,omitempty"`
 	CompletePermille int          `json:"complete_permille"`
 	Priority         int          `json:"priority"`
 	NotBefore        canon.Time   `json:"not_before"`
@@ -33,7 +34,52 @@ type After struct {
 
 // Redundancy has exactly one member.
 type Redundancy struct {
-	Vote *Vote `json:"vote,omitempty"`
+	Vote     *Vote     `json:"vote,omitempty"`
+	First    *First    `json:"first,omitempty"`
+	Adaptive *Adaptive `json:"adaptive,omitempty"`
+}
+
+// Voices is how many must agree on an outcome at least, and how many lanes a
+// task may take to get there.
+func (r Redundancy) Voices() (agree, of int) {
+	switch {
+	case r.First != nil:
+		return 1, 1
+	case r.Adaptive != nil:
+		return 1, MaxLanes
+	}
+	return r.Vote.Agree, r.Vote.Of
+}
+
+// Rule is the name of the member that is there.
+func (r Redundancy) Rule() string {
+	switch {
+	case r.First != nil:
+		return "first"
+	case r.Adaptive != nil:
+		return "adaptive"
+	}
+	return "vote"
+}
+
+// First accepts the first outcome that comes.
+type First struct{}
+
+// Adaptive accepts an outcome that is credible enough by what its workers have
+// shown before: docs/spec/job.md, "Credibility".
+type Adaptive struct {
+	ErrorPPB       int `json:"error_ppb"`
+	ChecksPermille int `json:"checks_permille"`
+	FaultyPermille int `json:"faulty_permille"`
+	LiesPermille   int `json:"lies_permille"`
+}
+
+// DefaultAdaptive is what tools propose.
+var DefaultAdaptive = Adaptive{ErrorPPB: 1000, ChecksPermille: 100, FaultyPermille: 350, LiesPermille: 100}
+
+func (a *Adaptive) good() bool {
+	within := func(n, from, to int) bool { return n >= from && n <= to }
+	return within(a.ErrorPPB, 1, 1_000_000) && within(a.ChecksPermille, 10, 1000) && within(a.FaultyPermille, 1, 400) && within(a.LiesPermille, 0, 999)
 }
 
 // Vote accepts an outcome when Agree of at most Of lanes report it.
@@ -127,15 +173,13 @@ func OpenOrderPinned(statement, signature []byte, trusted []keys.PublicKey, now 
 func (o *Order) label() string { return "order \"" + o.Title + "\"" }
 
 func (o *Order) check() error {
-	switch v := o.Redundancy.Vote; {
+	switch {
 	case o.Type != OrderType:
 		return canon.Fail("bounds", "order: type %q", o.Type)
 	case !validText(o.Title):
 		return canon.Fail("bounds", "order: title has %d characters, 1 to %d allowed", len(o.Title), maxText)
-	case v == nil:
-		return canon.Fail("bounds", "%s: no redundancy rule", o.label())
-	case v.Agree < 1 || v.Of < v.Agree || v.Of > MaxLanes || 2*v.Agree <= v.Of:
-		return canon.Fail("bounds", "%s: vote %d of %d: want more than half, of at most %d", o.label(), v.Agree, v.Of, MaxLanes)
+	case o.AuditPermille < 0 || o.AuditPermille > 1000 || o.AuditPermille > 0 && o.Redundancy.First != nil:
+		return canon.Fail("bounds", "%s: audit_permille %d: 1 to 1000 are possible, and none where the first outcome counts", o.label(), o.AuditPermille)
 	case o.CompletePermille < 1 || o.CompletePermille > 1000:
 		return canon.Fail("bounds", "%s: complete_permille %d is not from 1 to 1000", o.label(), o.CompletePermille)
 	case o.Priority < 0 || o.Priority > 9:
@@ -149,5 +193,20 @@ func (o *Order) check() error {
 	case !o.NotBefore.Time().Before(o.Expires.Time()):
 		return canon.Fail("bounds", "%s: expires at %s, not after not_before %s", o.label(), o.Expires, o.NotBefore)
 	}
+	if err := o.Redundancy.check(o.label()); err != nil {
+		return err
+	}
 	return o.Input.check(o.label())
+}
+
+func (r Redundancy) check(label string) error {
+	switch v := r.Vote; {
+	case !(v != nil && r.First == nil && r.Adaptive == nil || v == nil && (r.First == nil) != (r.Adaptive == nil)):
+		return canon.Fail("bounds", "%s: want exactly one redundancy rule", label)
+	case v != nil && (v.Agree < 1 || v.Of < v.Agree || v.Of > MaxLanes || 2*v.Agree <= v.Of):
+		return canon.Fail("bounds", "%s: vote %d of %d: want more than half, of at most %d", label, v.Agree, v.Of, MaxLanes)
+	case r.Adaptive != nil && !r.Adaptive.good():
+		return canon.Fail("bounds", "%s: %+v: want error_ppb from 1 to 1000000, checks_permille from 10 to 1000, faulty_permille from 1 to 400 and lies_permille up to 999", label, *r.Adaptive)
+	}
+	return nil
 }

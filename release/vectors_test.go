@@ -176,6 +176,14 @@ func (b *builder) orders() {
 		o.Input.Lines.Length, o.Input.Lines.Lines, o.Input.Lines.PerTask = MaxInputFile, MaxInputFile, MaxTaskInput
 	})
 	order("good one of one", "ok", func(o *Order) { o.Redundancy.Vote = &Vote{1, 1} })
+	order("good audit", "ok", func(o *Order) { o.AuditPermille = 1000 })
+	order("good first", "ok", func(o *Order) { o.Redundancy = Redundancy{First: &First{}} })
+	adaptive := func(e, c, f, s int) func(*Order) {
+		return func(o *Order) { o.Redundancy = Redundancy{Adaptive: &Adaptive{e, c, f, s}} }
+	}
+	order("good adaptive", "ok", adaptive(1000, 100, 350, 100))
+	order("good adaptive least", "ok", adaptive(1, 10, 1, 0))
+	order("good adaptive most", "ok", adaptive(1_000_000, 1000, 400, 999))
 	after, outputs := &After{Permille: 1000}, Input{Outputs: &Outputs{Tasks: 10, PerTask: 4}}
 	order("good parameters", "ok", func(o *Order) { o.Parameters = []string{"reduce", "", `"a\b" ~`} })
 	order("good most parameters", "ok", func(o *Order) { o.Parameters = slices.Repeat([]string{strings.Repeat("p", 256)}, 16) })
@@ -206,7 +214,15 @@ func (b *builder) orders() {
 		"no lines": func(o *Order) { o.Input.Lines.Lines = 0 }, "more lines than bytes": func(o *Order) { o.Input.Lines.Lines = o.Input.Lines.Length + 1 },
 		"no lines a task": func(o *Order) { o.Input.Lines.PerTask = 0 }, "too many lines a task": func(o *Order) { o.Input.Lines.PerTask = MaxTaskInput + 1 },
 		"no redundancy": func(o *Order) { o.Redundancy.Vote = nil }, "half agree": func(o *Order) { o.Redundancy.Vote = &Vote{2, 4} },
-		"none agree": func(o *Order) { o.Redundancy.Vote = &Vote{0, 1} }, "more agree than vote": func(o *Order) { o.Redundancy.Vote = &Vote{3, 2} },
+		"audit over all": func(o *Order) { o.AuditPermille = 1001 }, "audit of the first": func(o *Order) { o.AuditPermille, o.Redundancy = 1, Redundancy{First: &First{}} },
+		"first and adaptive": func(o *Order) { o.Redundancy = Redundancy{First: &First{}, Adaptive: &DefaultAdaptive} },
+		"all redundancies":   func(o *Order) { o.Redundancy.First, o.Redundancy.Adaptive = &First{}, &DefaultAdaptive },
+		"adaptive error 0":   adaptive(0, 100, 350, 100), "adaptive error": adaptive(1_000_001, 100, 350, 100),
+		"adaptive few checks": adaptive(1000, 9, 350, 100), "adaptive many checks": adaptive(1000, 1001, 350, 100),
+		"adaptive none faulty": adaptive(1000, 100, 0, 100), "adaptive many faulty": adaptive(1000, 100, 401, 100),
+		"adaptive all lies": adaptive(1000, 100, 350, 1000),
+		"two redundancies":  func(o *Order) { o.Redundancy.First = &First{} },
+		"none agree":        func(o *Order) { o.Redundancy.Vote = &Vote{0, 1} }, "more agree than vote": func(o *Order) { o.Redundancy.Vote = &Vote{3, 2} },
 		"too many lanes": func(o *Order) { o.Redundancy.Vote = &Vote{17, 17} }, "complete at 0": func(o *Order) { o.CompletePermille = 0 },
 		"complete at 1001": func(o *Order) { o.CompletePermille = 1001 }, "priority 10": func(o *Order) { o.Priority = 10 },
 		"ends before it begins": func(o *Order) { o.Expires = o.NotBefore },
@@ -226,6 +242,10 @@ func (b *builder) orders() {
 	text("negative", "encoding", `"priority": 5`, `"priority": -5`)
 	text("float", "encoding", `"agree": 2`, `"agree": 2.0`)
 	text("unknown redundancy", "encoding", `"vote": {`, `"none": {`)
+	text("adaptive without a member", "encoding", `"vote": {`, `"adaptive": {`)
+	text("audit 0", "encoding", `"complete_permille": `, `"audit_permille": 0,`+"\n"+`  "complete_permille": `)
+	text("null audit", "encoding", `"complete_permille": `, `"audit_permille": null,`+"\n"+`  "complete_permille": `)
+	text("first with a member", "encoding", `"vote": {`, `"first": {`)
 	text("of another type", "encoding", OrderType, Type)
 	text("null rule", "encoding", `"redundancy": {`, `"redundancy": null, "x": {`)
 	slices.SortFunc(b.all, func(x, y vector) int { return strings.Compare(x.Name, y.Name) })

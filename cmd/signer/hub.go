@@ -179,7 +179,7 @@ func printOrder(c *cobra.Command, o *wire.OrderInfo) {
 		state += ": " + o.Reason
 	}
 	fields(c.OutOrStdout(), "order", o.Order, "title", o.Title, "release", o.Name, "state", state,
-		"tasks", fmt.Sprintf("%d accepted, %d undecided, of %d", o.Accepted, o.Undecided, o.Tasks), "votes", o.Votes, "lent now", o.Leases)
+		"tasks", fmt.Sprintf("%d accepted, %d undecided, %d withdrawn on the way, of %d", o.Accepted, o.Undecided, o.Withdrawn, o.Tasks), "votes", o.Votes, "lent now", o.Leases)
 }
 
 func statusCommand() *cobra.Command {

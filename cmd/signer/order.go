@@ -20,9 +20,11 @@ type orderFlags struct {
 	perTask, chunkSize, step      int64
 	after                         string
 	afterPermille                 int
-	outputs                       bool
+	outputs, first, adaptive      bool
+	terms                         release.Adaptive
 	parameters, list              []string
 	agree, of, permille, priority int
+	audit                         int
 	startIn, expiresIn            time.Duration
 }
 
@@ -68,6 +70,14 @@ The statement and its signature are written to the file of -o, and FILE.minisig.
 	fl.Int64Var(&f.step, "step", 1, "with --range: numbers for one task")
 	fl.IntVar(&f.agree, "agree", 2, "votes that must agree")
 	fl.IntVar(&f.of, "of", 3, "lanes that a task may take to get there")
+	fl.BoolVar(&f.first, "first", false, "take the first outcome of each task, and let nobody repeat it: for modules whose outcome differs from run to run")
+	fl.BoolVar(&f.adaptive, "adaptive", false, "accept what is credible by what its workers have shown before, instead of counting votes")
+	terms := release.DefaultAdaptive
+	fl.IntVar(&f.terms.ErrorPPB, "error-ppb", terms.ErrorPPB, "with --adaptive: the largest doubt to accept, in billionths")
+	fl.IntVar(&f.terms.ChecksPermille, "checks-permille", terms.ChecksPermille, "with --adaptive: the share of tasks that is checked by a second worker in any case")
+	fl.IntVar(&f.terms.FaultyPermille, "faulty-permille", terms.FaultyPermille, "with --adaptive: the share of workers that you think may lie")
+	fl.IntVar(&f.terms.LiesPermille, "lies-permille", terms.LiesPermille, "with --adaptive: the share of its tasks in which you think a liar lies at least; 0: however seldom")
+	fl.IntVar(&f.audit, "audit-permille", 0, "share of accepted tasks that an auditor should run again")
 	fl.IntVar(&f.permille, "complete-permille", 1000, "share of tasks at which the order is done")
 	fl.IntVar(&f.priority, "priority", 5, "0 to 9, higher goes first")
 	fl.DurationVar(&f.startIn, "start-in", 0, "wait this long before starting")
@@ -77,6 +87,11 @@ The statement and its signature are written to the file of -o, and FILE.minisig.
 	rules := []string{"list", "lines", "chunks", "range", "outputs"}
 	c.MarkFlagsMutuallyExclusive(rules...)
 	c.MarkFlagsOneRequired(rules...)
+	for _, other := range []string{"agree", "of", "adaptive"} {
+		c.MarkFlagsMutuallyExclusive("first", other)
+	}
+	c.MarkFlagsMutuallyExclusive("adaptive", "agree")
+	c.MarkFlagsMutuallyExclusive("adaptive", "of")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		o, err := f.order()
 		if err != nil {
@@ -122,7 +137,8 @@ func (f *orderFlags) order() (*release.Order, error) {
 	}
 	now := time.Now()
 	o := &release.Order{Type: release.OrderType, Title: f.title, ReleaseSHA256: canon.Sum(st), Input: in, Parameters: f.parameters,
-		Redundancy:       release.Redundancy{Vote: &release.Vote{Agree: f.agree, Of: f.of}},
+		Redundancy:       f.redundancy(),
+		AuditPermille:    f.audit,
 		CompletePermille: f.permille, Priority: f.priority,
 		NotBefore: canon.TimeOf(now.Add(f.startIn)), Expires: canon.TimeOf(now.Add(f.expiresIn))}
 	if prev != nil {
@@ -132,6 +148,16 @@ func (f *orderFlags) order() (*release.Order, error) {
 		return nil, err
 	}
 	return o, canon.CheckExpiry("the order", o.Expires, now, release.MaxAge)
+}
+
+func (f *orderFlags) redundancy() release.Redundancy {
+	if f.first {
+		return release.Redundancy{First: &release.First{}}
+	}
+	if f.adaptive {
+		return release.Redundancy{Adaptive: &f.terms}
+	}
+	return release.Redundancy{Vote: &release.Vote{Agree: f.agree, Of: f.of}}
 }
 
 // previous is the order that another one follows.

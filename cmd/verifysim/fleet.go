@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/countersign/countersign/internal/fleet"
+	"github.com/countersign/countersign/release"
 )
 
 // errFleet is a fleet that found what must not be.
@@ -17,7 +18,8 @@ var errFleet = errors.New("a wrong result was accepted, or something was lost")
 
 func fleetCommand() *cobra.Command {
 	var opt fleet.Options
-	var log bool
+	var log, virtual bool
+	var redundancy string
 	c := &cobra.Command{
 		Use:   "fleet",
 		Short: "Play volunteers, some of whom lie or vanish, against a hub of its own",
@@ -43,12 +45,26 @@ Exit codes: 0 nothing wrong was accepted and nothing lost; 1 otherwise, or it co
 	f.IntVar(&opt.Steps, "steps", 0, "let tasks be so many `steps` of payloads/steps instead, which volunteers hand on to each other; 20000 are a twentieth of a second")
 	f.IntVar(&opt.Agree, "agree", 2, "votes that must agree on a result")
 	f.IntVar(&opt.Of, "of", 3, "lanes that the order expects at most")
+	f.StringVar(&redundancy, "redundancy", "vote", "how results win: `vote|adaptive`, the latter by credibility on the terms that signer order proposes")
+	f.BoolVar(&virtual, "virtual", false, "with --redundancy adaptive: play the hub's state machine alone, on a virtual clock, for millions of tasks")
+	terms := release.DefaultAdaptive
+	f.IntVar(&terms.ChecksPermille, "checks-permille", terms.ChecksPermille, "with --virtual: share of tasks that is checked in any case")
+	f.IntVar(&terms.LiesPermille, "lies-permille", terms.LiesPermille, "with --virtual: how often the order takes a liar to lie at least")
+	f.IntVar(&opt.Lies, "lies", 100, "`percent` of its tasks in which a liar lies")
+	f.IntVar(&opt.WarmUp, "warm-up", 50, "`percent` of the tasks until repeated work is counted as after the warm-up")
 	f.IntVar(&opt.Restarts, "restarts", 0, "how often the hub goes down and comes back on the way")
 	f.DurationVar(&opt.Timeout, "timeout", fleet.DefaultTimeout, "give up after this time")
 	f.BoolVar(&log, "log", false, "show the log of hub and volunteers on standard error")
 	c.RunE = func(c *cobra.Command, _ []string) error {
+		if opt.Adaptive = redundancy == "adaptive"; !opt.Adaptive && redundancy != "vote" {
+			return fmt.Errorf("--redundancy %q: vote and adaptive are possible", redundancy)
+		}
 		if !f.Changed("seed") {
 			opt.Seed = rand.Uint64N(1 << 32)
+		}
+		if virtual {
+			return playVirtual(c, fleet.VirtualOptions{Seed: opt.Seed, Volunteers: opt.Volunteers, Liars: opt.Liars, Lies: opt.Lies, Collude: opt.Collude,
+				Tasks: opt.Tasks, WarmUp: opt.WarmUp, Terms: terms}, *asJSON)
 		}
 		if log {
 			opt.Log = logger(c.ErrOrStderr(), false)
@@ -56,6 +72,29 @@ Exit codes: 0 nothing wrong was accepted and nothing lost; 1 otherwise, or it co
 		return playFleet(c, opt, *asJSON)
 	}
 	return c
+}
+
+func playVirtual(c *cobra.Command, opt fleet.VirtualOptions, asJSON bool) error {
+	show, done := progressBar(c, "tasks")
+	opt.Progress = func(decided, tasks uint64) { show(decided, tasks, fmt.Sprintf("seed %d", opt.Seed)) }
+	r, err := fleet.Virtual(c.Context(), opt)
+	done()
+	if err != nil {
+		return fmt.Errorf("virtual fleet with seed %d: %w", opt.Seed, err)
+	}
+	if asJSON {
+		return printJSON(c.OutOrStdout(), r)
+	}
+	w := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
+	row := func(what string, format string, args ...any) { fmt.Fprintf(w, what+"\t"+format+"\n", args...) }
+	row("volunteers", "%d, %d of them liars; %d were caught, %d of those are liars", r.Volunteers, r.Liars, r.Caught, r.CaughtTrue)
+	row("tasks", "%d, in %.1f virtual days of tasks of a minute", r.Tasks, r.Days)
+	row("accepted wrong", "%d (%.2g of all); %d more were, and are withdrawn", r.Wrong, float64(r.Wrong)/float64(r.Tasks), r.EverWrong-r.Wrong)
+	row("undecided", "%d", r.Undecided)
+	row("withdrawn", "%d verdicts", r.Withdrawn)
+	row("repeated work", "%.3f lanes per task; %.3f after the warm-up of %d%%", float64(r.Lanes)/float64(r.Tasks), float64(r.WarmLanes)/float64(max(r.WarmTasks, 1)), opt.WarmUp)
+	row("seed", "%d", r.Seed)
+	return w.Flush()
 }
 
 func playFleet(c *cobra.Command, opt fleet.Options, asJSON bool) error {
@@ -67,7 +106,7 @@ func playFleet(c *cobra.Command, opt fleet.Options, asJSON bool) error {
 		return fmt.Errorf("fleet with seed %d: %w", opt.Seed, err)
 	}
 	if asJSON {
-		err = printJSON(c.OutOrStdout(), fleetJSON{*r, r.LanesPerTask(), r.TasksPerSecond(), r.OK(), replay(opt)})
+		err = printJSON(c.OutOrStdout(), fleetJSON{*r, r.LanesPerTask(), r.WarmLanesPerTask(), r.TasksPerSecond(), r.OK(), replay(opt)})
 	} else {
 		err = printFleet(c.OutOrStdout(), r, replay(opt))
 	}
@@ -80,6 +119,7 @@ func playFleet(c *cobra.Command, opt fleet.Options, asJSON bool) error {
 type fleetJSON struct {
 	fleet.Report
 	LanesPerTask   float64 `json:"lanes_per_task"`
+	WarmLanes      float64 `json:"lanes_per_task_after_warm_up"`
 	TasksPerSecond float64 `json:"tasks_per_second"`
 	OK             bool    `json:"ok"`
 	Replay         string  `json:"replay"`
@@ -91,6 +131,9 @@ func replay(o fleet.Options) string {
 		o.Seed, o.Volunteers, o.Liars, o.Vanish, o.Tasks, o.PerTask, o.Agree, o.Of, o.Restarts)
 	if o.Steps != 0 {
 		line += fmt.Sprintf(" --steps %d", o.Steps)
+	}
+	if o.Adaptive {
+		line += fmt.Sprintf(" --redundancy adaptive --lies %d --warm-up %d", o.Lies, o.WarmUp)
 	}
 	if o.Collude {
 		line += " --collude"
@@ -111,6 +154,7 @@ func printFleet(out io.Writer, r *fleet.Report, replay string) error {
 		row("without a verdict", "%d", r.Missing)
 	}
 	row("repeated work", "%.2f lanes run per task", r.LanesPerTask())
+	row("after the warm-up", "%.2f lanes run per task, %d verdicts withdrawn in all", r.WarmLanesPerTask(), r.Withdrawn)
 	row("votes acknowledged", "%d", r.Votes)
 	row("of them resumed", "%d, from another's checkpoint", r.Resumed)
 	row("votes lost", "%d", r.Lost)

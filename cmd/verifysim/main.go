@@ -71,6 +71,6 @@ Exit codes: 0 done; 1 not done, or results that are not true; 2 (run) the module
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(runCommand(), workCommand(), verifyCommand(), fleetCommand())
+	root.AddCommand(runCommand(), workCommand(), verifyCommand(), auditCommand(), fleetCommand())
 	return root
 }

@@ -27,7 +27,7 @@ func TestScripts(t *testing.T) {
 	bin := buildSigner(t)
 	testscript.Run(t, testscript.Params{
 		Dir:  "testdata/script",
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"stage": stage, "await": await, "hubfor": hubFor},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"stage": stage, "await": await, "hubfor": hubFor, "liars": liars},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("ROOT", root)
 			env.Setenv("PATH", bin+string(os.PathListSeparator)+env.Getenv("PATH"))

@@ -3,12 +3,14 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"io"
 	"log/slog"
 	"net"
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -16,6 +18,8 @@ import (
 	"github.com/countersign/countersign/internal/canon"
 	"github.com/countersign/countersign/internal/client"
 	"github.com/countersign/countersign/internal/hub"
+	"github.com/countersign/countersign/internal/sandbox"
+	"github.com/countersign/countersign/internal/volunteer"
 	"github.com/countersign/countersign/internal/wire"
 	"github.com/countersign/countersign/keys"
 	"github.com/countersign/countersign/payloads"
@@ -24,12 +28,12 @@ import (
 )
 
 // stage starts a hub with a release and an order over the lines of a file:
-// stage FILE PER-TASK. It writes ada.pub, root.pub and policy.json, and sets
-// COUNTERSIGN_HUB and ORDER; the hub's log is hub.log. With FILE loop it is a release of an endless loop,
+// stage FILE PER-TASK [first]; with first, the first outcome of each task counts. It writes ada.pub, root.pub, policy.json and auditor.token, and sets
+// COUNTERSIGN_HUB and ORDER; the hub's log is hub.log. With FILE loop it is a release of an endless loop, with recursion one that traps,
 // with steps one of payloads/steps with one task of a few seconds.
 func stage(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 2 {
-		ts.Fatalf("usage: stage FILE PER-TASK")
+	if neg || len(args) != 2 && (len(args) != 3 || args[2] != "first") {
+		ts.Fatalf("usage: stage FILE PER-TASK [first]")
 	}
 	perTask, err := strconv.Atoi(args[1])
 	ts.Check(err)
@@ -41,12 +45,18 @@ func stage(ts *testscript.TestScript, neg bool, args []string) {
 	switch args[0] {
 	case "loop":
 		source, module = payloads.LoopSource, payloads.LoopModule
+	case "recursion":
+		source, module = payloads.RecursionSource, payloads.RecursionModule
 	case "steps":
 		source, module, input, segment = payloads.StepsSource, payloads.StepsModule, []byte("2500000\n"), 50_000_000
 	default:
 		input = []byte(ts.ReadFile(args[0]))
 	}
-	ts.Setenv("ORDER", publish(ts, c, ada, source, module, segment, input, int64(perTask)).String())
+	rule := release.Redundancy{Vote: &release.Vote{Agree: 2, Of: 3}}
+	if len(args) == 3 {
+		rule = release.Redundancy{First: &release.First{}}
+	}
+	ts.Setenv("ORDER", publish(ts, c, ada, source, module, segment, input, int64(perTask), rule).String())
 }
 
 // hubFor starts a hub on which a key file's key may sign everything under a prefix: hubFor KEY PREFIX.
@@ -89,15 +99,50 @@ func startHub(ts *testscript.TestScript, ada keys.SecretKey, prefix string) *cli
 		ts.Check(<-served)
 		ts.Check(h.Close())
 	})
+	token, err := hub.Mint(dir, hub.Grant{Role: "auditor", Subject: "ada", Life: time.Hour}, time.Now())
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs("auditor.token"), []byte(token), 0o600))
 	ts.Setenv("COUNTERSIGN_HUB", "http://"+l.Addr().String())
 	c, err := client.New("http://"+l.Addr().String(), "")
 	ts.Check(err)
 	return c
 }
 
+// liars lets that many volunteers, each with a lie of its own, work until the
+// script ends: liars N.
+func liars(ts *testscript.TestScript, neg bool, args []string) {
+	n, err := strconv.Atoi(strings.Join(args, " "))
+	if neg || err != nil {
+		ts.Fatalf("usage: liars N")
+	}
+	ada, err := keys.ParsePublicKey([]byte(ts.ReadFile("ada.pub")))
+	ts.Check(err)
+	engine, err := sandbox.New(context.Background(), nil)
+	ts.Check(err)
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	ts.Defer(func() {
+		stop()
+		running.Wait()
+		ts.Check(engine.Close(context.Background()))
+	})
+	for i := range n {
+		_, key, err := ed25519.GenerateKey(nil)
+		ts.Check(err)
+		lie := func(_ *wire.Lease, o sandbox.Outcome) sandbox.Outcome {
+			o.Fuel += uint64(i) + 1
+			return o
+		}
+		v, err := volunteer.New(volunteer.Options{Hub: ts.Getenv("COUNTERSIGN_HUB"), Key: key, Trust: volunteer.Trust{Keys: []keys.PublicKey{ada}}, Engine: engine,
+			Misbehave: &volunteer.Misbehave{Outcome: lie}})
+		ts.Check(err)
+		running.Go(func() { v.Run(ctx) }) // it ends when the hub or the script does
+	}
+}
+
 func in(d time.Duration) canon.Time { return canon.TimeOf(time.Now().Add(d)) }
 
-func publish(ts *testscript.TestScript, c *client.Client, key keys.SecretKey, source, module []byte, segment uint64, input []byte, perTask int64) canon.Digest {
+func publish(ts *testscript.TestScript, c *client.Client, key keys.SecretKey, source, module []byte, segment uint64, input []byte, perTask int64, rule release.Redundancy) canon.Digest {
 	r := release.Release{Type: release.Type, Name: "ada/test", Version: 1, ModuleSHA256: canon.Sum(module), ModuleLength: int64(len(module)), SourceSHA256: canon.Sum(source),
 		ABI: release.ABI, CostTable: release.CostTable, Limits: release.Limits{TaskFuel: 1 << 40, SegmentFuel: segment, MemoryPages: payloads.Pages, Seconds: 100, OutputBytes: 10000},
 		Purpose: "A test.", Expires: in(time.Hour)}
@@ -107,7 +152,7 @@ func publish(ts *testscript.TestScript, c *client.Client, key keys.SecretKey, so
 	lines, err := release.Split(bytes.NewReader(input), perTask, func(uint64, release.Span, []byte) error { return nil })
 	ts.Check(err)
 	o := release.Order{Type: release.OrderType, Title: "Some numbers", ReleaseSHA256: canon.Sum(st), Input: release.Input{Lines: lines},
-		Redundancy: release.Redundancy{Vote: &release.Vote{Agree: 2, Of: 3}}, CompletePermille: 1000, NotBefore: in(-time.Minute), Expires: in(30 * time.Minute)}
+		Redundancy: rule, CompletePermille: 1000, NotBefore: in(-time.Minute), Expires: in(30 * time.Minute)}
 	st, sig, err = o.Sign(key)
 	ts.Check(err)
 	ts.Check(c.Post(context.Background(), "/v1/orders", &wire.OrderAdmitted{}, client.Bytes("statement", st), client.Bytes("signature", sig), client.Bytes("input", input)))

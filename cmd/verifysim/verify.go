@@ -95,6 +95,9 @@ func printReverification(c *cobra.Command, r *volunteer.Reverification) error {
 	for _, d := range r.Different {
 		fmt.Fprintf(w, "task %d differs: %s\n", d.Task, d.What)
 	}
+	for _, d := range r.Ends {
+		fmt.Fprintf(w, "task %d is equal, and ended so: %s\n", d.Task, d.What)
+	}
 	if rest := r.Tasks - r.Results; rest > 0 {
 		fmt.Fprintf(w, "%d of %d tasks have no accepted result (%d undecided)\n", rest, r.Tasks, r.Undecided)
 	}
@@ -102,6 +105,8 @@ func printReverification(c *cobra.Command, r *volunteer.Reverification) error {
 	switch {
 	case r.Rerun == 0:
 		_, err = fmt.Fprintln(w, "nothing to verify: no result was run again")
+	case r.First:
+		_, err = fmt.Fprintf(w, "not verified: the first outcome of each task counts in this order, and another run need not come to the same; %d of %d tasks re-run, %d equal\n", r.Rerun, r.Tasks, r.Equal)
 	case r.True():
 		_, err = fmt.Fprintf(w, "verified: %d of %d tasks re-run, all equal\n", r.Rerun, r.Tasks)
 	default:

@@ -98,6 +98,8 @@ type actor struct {
 	worker  wire.Key
 	collude bool
 	random  *rand.Rand // of its vanishing
+	lies    *rand.Rand // of when it lies
+	often   int        // percent
 }
 
 func (c *cast) actor(i int) *actor {
@@ -105,7 +107,8 @@ func (c *cast) actor(i int) *actor {
 	source(c.opt.Seed, "volunteer", i).(*rand.ChaCha8).Read(seed[:]) // never fails
 	key := ed25519.NewKeyFromSeed(seed[:])
 	return &actor{number: i, role: c.roles[i], key: key, worker: wire.KeyOf(key.Public().(ed25519.PublicKey)),
-		collude: c.opt.Collude, random: rand.New(source(c.opt.Seed, "vanish", i))}
+		collude: c.opt.Collude, random: rand.New(source(c.opt.Seed, "vanish", i)),
+		lies: rand.New(source(c.opt.Seed, "lies", i)), often: c.opt.Lies}
 }
 
 // vanishes decides at a lease, half of the time against doing it.
@@ -139,7 +142,7 @@ func (a *actor) absence() time.Duration {
 // outcome is what the actor says that a task came to. Liars that do not collude
 // each tell lies of their own, of which no two are equal.
 func (a *actor) outcome(l *wire.Lease, o sandbox.Outcome) sandbox.Outcome {
-	if a.role != liar {
+	if a.role != liar || a.lies.IntN(100) >= a.often {
 		return o
 	}
 	mine := uint64(a.number) + 1

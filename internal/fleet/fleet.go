@@ -18,6 +18,7 @@ import (
 
 	"github.com/countersign/countersign/internal/sandbox"
 	"github.com/countersign/countersign/internal/volunteer"
+	"github.com/countersign/countersign/internal/wire"
 )
 
 // Options of Run. The zero value of each means its default.
@@ -28,12 +29,15 @@ type Options struct {
 	Vanish     int  // percent of volunteers that take leases and disappear
 	Collude    bool // liars tell the same lies, and so can win votes
 
-	Tasks    int // 100
-	PerTask  int // numbers to factor in each; 5
-	Steps    int // not 0: tasks are so many steps of payloads/steps, and are handed on
-	Agree    int // votes that must agree; 2
-	Of       int // lanes that the order expects; 3
-	Restarts int // times that the hub goes down and comes back
+	Tasks    int  // 100
+	PerTask  int  // numbers to factor in each; 5
+	Steps    int  // not 0: tasks are so many steps of payloads/steps, and are handed on
+	Agree    int  // votes that must agree; 2
+	Of       int  // lanes that the order expects; 3
+	Adaptive bool // outcomes win by credibility, on release.DefaultAdaptive
+	Lies     int  // percent of its tasks in which a liar lies; 100
+	WarmUp   int  // percent of the tasks after which work is counted as after the warm-up; 50
+	Restarts int  // times that the hub goes down and comes back
 
 	Dir      string        // where the hub's data goes, and is removed afterwards; "": the system's place
 	Timeout  time.Duration // for the whole run; 10 minutes
@@ -57,7 +61,7 @@ const (
 )
 
 func (o *Options) setDefaults() error {
-	for v, def := range map[*int]int{&o.Volunteers: 10, &o.Tasks: 100, &o.PerTask: 5, &o.Agree: 2, &o.Of: 3} {
+	for v, def := range map[*int]int{&o.Volunteers: 10, &o.Tasks: 100, &o.PerTask: 5, &o.Agree: 2, &o.Of: 3, &o.Lies: 100, &o.WarmUp: 50} {
 		if *v == 0 {
 			*v = def
 		}
@@ -85,6 +89,8 @@ func (o *Options) setDefaults() error {
 		return fmt.Errorf("%d numbers a task: 1 to %d are possible", o.PerTask, maxPerTask)
 	case o.Liars < 0 || o.Vanish < 0 || o.Liars+o.Vanish > 100:
 		return fmt.Errorf("%d%% liars and %d%% that vanish: together at most 100%%", o.Liars, o.Vanish)
+	case o.Lies < 1 || o.Lies > 100 || o.WarmUp < 1 || o.WarmUp > 99:
+		return fmt.Errorf("liars lie in %d%% of their tasks, and warming up takes %d%% of all: 1 to 100 and 1 to 99 are possible", o.Lies, o.WarmUp)
 	case o.Restarts < 0 || o.Restarts > 100:
 		return fmt.Errorf("%d restarts: 0 to 100 are possible", o.Restarts)
 	}
@@ -99,7 +105,7 @@ func Run(ctx context.Context, opt Options) (_ *Report, err error) {
 		return nil, err
 	}
 	f := &fleet{opt: &opt, cast: newCast(&opt), acked: map[ballot]acked{}}
-	if f.cast.honest < opt.Agree {
+	if !opt.Adaptive && f.cast.honest < opt.Agree {
 		return nil, fmt.Errorf("%d honest volunteers, but %d votes must agree: the order would never end", f.cast.honest, opt.Agree)
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, opt.Timeout, fmt.Errorf("the order was not done after %v", opt.Timeout))
@@ -128,7 +134,8 @@ type fleet struct {
 
 	mu       sync.Mutex
 	acked    map[ballot]acked
-	lanes    uint64 // runs that came to an outcome
+	lanes    uint64    // runs that came to an outcome
+	warm     [2]uint64 // lanes and verdicts at the end of the warm-up
 	vanished uint64
 	resumed  uint64
 	failed   error // of a volunteer
@@ -181,6 +188,7 @@ func (f *fleet) untilDone(ctx context.Context) error {
 		}
 		decided := info.Accepted + info.Undecided
 		f.opt.Progress(decided, info.Tasks)
+		f.noteWarm(info)
 		switch {
 		case info.State == "done":
 			return nil
@@ -196,6 +204,15 @@ func (f *fleet) untilDone(ctx context.Context) error {
 		case <-ctx.Done():
 		case <-time.After(pollEvery):
 		}
+	}
+}
+
+// noteWarm notes how much was done when the warm-up ended.
+func (f *fleet) noteWarm(info *wire.OrderInfo) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if decided := info.Accepted + info.Undecided; f.warm[1] == 0 && decided*100 >= info.Tasks*uint64(f.opt.WarmUp) {
+		f.warm = [2]uint64{f.lanes, decided}
 	}
 }
 

@@ -48,6 +48,15 @@ func TestFleet(t *testing.T) {
 	}
 }
 
+// TestAdaptive: at 35 % liars nothing wrong stays, across a restart, and after
+// the warm-up little is repeated.
+func TestAdaptive(t *testing.T) {
+	r := play(t, Options{Seed: 3, Volunteers: 40, Liars: 35, Lies: 20, Tasks: 3000, PerTask: 1, Restarts: 1, Adaptive: true, WarmUp: 75})
+	if !r.OK() || r.Right != 3000 || r.WarmLanesPerTask() > 1.3 || r.WarmLanesPerTask() < 1.02 {
+		t.Errorf("%+v", r)
+	}
+}
+
 // TestHandedOn: tasks go from one volunteer to the next, and what liars hand on
 // wins nothing.
 func TestHandedOn(t *testing.T) {

@@ -28,11 +28,13 @@ type Report struct {
 	Undecided uint64 `json:"undecided"`
 	Missing   uint64 `json:"missing"` // tasks of the finished order that have no verdict
 
-	Lanes    uint64 `json:"lanes"`         // runs that came to an outcome
-	Resumed  uint64 `json:"votes_resumed"` // of votes: on lanes that another had begun
-	Vanished uint64 `json:"vanished"`      // times that a volunteer did
-	Votes    uint64 `json:"votes_acknowledged"`
-	Lost     uint64 `json:"votes_lost"` // acknowledged, and not in the store, or altered
+	Withdrawn            uint64 `json:"withdrawn"`     // verdicts, because a worker behind them was caught
+	Lanes                uint64 `json:"lanes"`         // runs that came to an outcome
+	WarmLanes, WarmTasks uint64 `json:"-"`             // of them, and verdicts, after the warm-up
+	Resumed              uint64 `json:"votes_resumed"` // of votes: on lanes that another had begun
+	Vanished             uint64 `json:"vanished"`      // times that a volunteer did
+	Votes                uint64 `json:"votes_acknowledged"`
+	Lost                 uint64 `json:"votes_lost"` // acknowledged, and not in the store, or altered
 
 	Seconds  float64  `json:"seconds"`
 	Problems []string `json:"problems"` // of the hub's data
@@ -45,6 +47,11 @@ func (r *Report) OK() bool {
 
 // LanesPerTask is how often work was done: 1 would be without any repetition.
 func (r *Report) LanesPerTask() float64 { return float64(r.Lanes) / float64(max(r.Tasks, 1)) }
+
+// WarmLanesPerTask is LanesPerTask after the warm-up.
+func (r *Report) WarmLanesPerTask() float64 {
+	return float64(r.WarmLanes) / float64(max(r.WarmTasks, 1))
+}
 
 // TasksPerSecond is the throughput, in tasks with a verdict.
 func (r *Report) TasksPerSecond() float64 { return float64(r.Right+r.Wrong+r.Undecided) / r.Seconds }
@@ -84,6 +91,7 @@ func (f *fleet) acknowledged(a *actor) func(*wire.Result, wire.Verdict) {
 func (f *fleet) report(ctx context.Context, took time.Duration) (*Report, error) {
 	r := &Report{Seed: f.opt.Seed, Volunteers: f.opt.Volunteers, Honest: f.cast.honest, Liars: f.cast.liars, Vanishing: f.cast.vanishers, Restarts: f.opt.Restarts,
 		Tasks: uint64(f.opt.Tasks), Lanes: f.lanes, Resumed: f.resumed, Vanished: f.vanished, Votes: uint64(len(f.acked)), Seconds: took.Seconds(), Problems: []string{}}
+	r.WarmLanes, r.WarmTasks = f.lanes-f.warm[0], r.Tasks-f.warm[1]
 	if err := f.checkResults(ctx, r); err != nil {
 		return nil, fmt.Errorf("checking the results: %w", err)
 	}
@@ -107,6 +115,11 @@ func (f *fleet) checkResults(ctx context.Context, r *Report) error {
 	if err != nil {
 		return err
 	}
+	info, err := f.stage.client.Order(ctx, f.stage.order)
+	if err != nil {
+		return err
+	}
+	r.Withdrawn = info.Withdrawn
 	next := uint64(0)
 	err = f.stage.client.Results(ctx, f.stage.order, 0, func(line wire.ResultLine) error {
 		if line.Task < next || line.Task >= r.Tasks {

@@ -135,13 +135,21 @@ func (s *stage) publish(ctx context.Context, c *cast) error {
 	return s.submit(ctx, c, canon.Sum(st))
 }
 
+func (o *Options) redundancy() release.Redundancy {
+	if o.Adaptive {
+		terms := release.DefaultAdaptive
+		return release.Redundancy{Adaptive: &terms}
+	}
+	return release.Redundancy{Vote: &release.Vote{Agree: o.Agree, Of: o.Of}}
+}
+
 func (s *stage) submit(ctx context.Context, c *cast, rel canon.Digest) error {
 	lines, err := release.Split(bytes.NewReader(c.input), int64(c.opt.PerTask), func(uint64, release.Span, []byte) error { return nil })
 	if err != nil {
 		return err
 	}
 	o := release.Order{Type: release.OrderType, Title: fmt.Sprintf("A fleet's numbers, seed %d", c.opt.Seed), ReleaseSHA256: rel,
-		Input: release.Input{Lines: lines}, Redundancy: release.Redundancy{Vote: &release.Vote{Agree: c.opt.Agree, Of: c.opt.Of}},
+		Input: release.Input{Lines: lines}, Redundancy: c.opt.redundancy(),
 		CompletePermille: 1000, NotBefore: in(-time.Minute), Expires: in(12 * time.Hour)}
 	st, sig, err := o.Sign(c.researcher)
 	if err != nil {

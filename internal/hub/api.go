@@ -127,10 +127,10 @@ func (h *Hub) orderInfo(o *orderEntry) wire.OrderInfo {
 	h.mu.Lock()
 	info, _ := h.machine.Info(o.digest)
 	h.mu.Unlock()
-	v := o.Redundancy.Vote
+	agree, of := o.Redundancy.Voices()
 	w := wire.OrderInfo{Order: o.digest, Title: o.Title, Release: o.ReleaseSHA256, Name: o.release.Name, State: string(info.State), Reason: info.Reason,
-		Tasks: o.Tasks(), Accepted: info.Accepted, Undecided: info.Undecided, Votes: o.votes.Load(), Leases: info.Leases,
-		CompletePermille: o.CompletePermille, Priority: o.Priority, Agree: v.Agree, Of: v.Of, NotBefore: o.NotBefore, Expires: o.Expires}
+		Tasks: o.Tasks(), Accepted: info.Accepted, Undecided: info.Undecided, Withdrawn: info.Withdrawn, Votes: o.votes.Load(), Leases: info.Leases,
+		CompletePermille: o.CompletePermille, Priority: o.Priority, Agree: agree, Of: of, Redundancy: o.Redundancy.Rule(), NotBefore: o.NotBefore, Expires: o.Expires}
 	if text := o.text.Load(); text != nil {
 		w.Text = *text
 	}
@@ -231,6 +231,12 @@ func (h *Hub) getResults(w http.ResponseWriter, r *http.Request) error {
 		for _, v := range page {
 			line := wire.ResultLine{Task: v.Task, End: v.Outcome.End, Code: v.Outcome.Code, Fuel: v.Outcome.Fuel, Output: v.Output,
 				Segments: v.Outcome.Segments, Transcript: v.Outcome.Transcript, Agree: v.Agree}
+			if e := v.Evidence; e != nil {
+				line.Round, line.Audited = e.Round, e.Audit != nil
+				if !v.Undecided && !line.Audited {
+					line.Credibility = 1 - float64(e.DoubtPPB)/1e9
+				}
+			}
 			if v.Undecided {
 				line.End = wire.Undecided
 			}

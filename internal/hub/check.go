@@ -23,6 +23,7 @@ type Report struct {
 	Votes     int      `json:"votes"`
 	Verdicts  int      `json:"verdicts"`
 	Undecided int      `json:"undecided"` // of the verdicts
+	Audits    int      `json:"audits"`    // of the verdicts
 	Pruned    int      `json:"pruned"`    // orders that ended long ago, whose votes were removed
 	Problems  []string `json:"problems"`  // at most maxProblems
 	More      int      `json:"more_problems"`
@@ -260,9 +261,11 @@ func (c *checker) verdicts() error {
 			c.problem("verdict on task %d of order %s: there is no such order", v.Task, v.Order)
 		case v.Undecided:
 			c.report.Undecided++
+		case v.Evidence != nil && v.Evidence.Audit != nil:
+			c.audit(v)
 		case c.pruned[v.Order]: // its votes were removed; its output is looked at below
-		case n < o.Redundancy.Vote.Agree:
-			c.problem("verdict on task %d of order %s: %d votes back it, %d are needed", v.Task, v.Order, n, o.Redundancy.Vote.Agree)
+		case n < needed(o):
+			c.problem("verdict on task %d of order %s: %d votes back it, %d are needed", v.Task, v.Order, n, needed(o))
 		}
 		return nil
 	})
@@ -270,6 +273,24 @@ func (c *checker) verdicts() error {
 		return err
 	}
 	return c.outputs()
+}
+
+// audit checks what an auditor signed.
+func (c *checker) audit(v store.Verdict) {
+	c.report.Audits++
+	a, err := wire.ParseAudit(v.Evidence.Audit.Statement)
+	if err == nil {
+		err = wire.VerifyAudit(a, v.Evidence.Audit.Auditor, v.Evidence.Audit.Signature)
+	}
+	if err != nil || a.Order != v.Order || a.Task != v.Task || a.Outcome() != v.Outcome {
+		c.problem("audit of task %d of order %s: it is of something else (%v)", v.Task, v.Order, err)
+	}
+}
+
+// needed is how many votes must back a verdict.
+func needed(o *release.Order) int {
+	agree, _ := o.Redundancy.Voices()
+	return agree
 }
 
 // outputs reads every accepted output, which checks its digest.

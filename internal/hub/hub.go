@@ -126,15 +126,17 @@ type Hub struct {
 	last     job.SessionID
 	closing  bool
 	visits   visits
-	halt     string // an operator's reason, or ""
-	distrust string // the policy's or index's reason to halt, or ""
-	short    bool   // of room on the disk
-	warned   string // the warning about trust that was logged last
+	halt     string     // an operator's reason, or ""
+	distrust string     // the policy's or index's reason to halt, or ""
+	short    bool       // of room on the disk
+	suspects []wire.Key // whose verdicts are to be weighed again
+	warned   string     // the warning about trust that was logged last
 
 	ctx     context.Context // ends with Close
 	stop    context.CancelFunc
 	running sync.WaitGroup // the ticker
 	serving sync.WaitGroup // sessions; added to under mu, while not closing
+	doubts  chan struct{}  // there are suspects
 	failed  chan struct{}  // closed when the disk has failed
 	failure error
 	failing sync.Once
@@ -150,6 +152,7 @@ func New(ctx context.Context, opt Options) (*Hub, error) {
 		admits:   make(chan struct{}, maxAdmissions),
 		sessions: map[job.SessionID]*session{},
 		sites:    sites{by: map[string]*rate.Limiter{}},
+		doubts:   make(chan struct{}, 1),
 		failed:   make(chan struct{}),
 	}
 	if h.log == nil {
@@ -172,6 +175,7 @@ func New(ctx context.Context, opt Options) (*Hub, error) {
 		return nil, errors.Join(err, h.Close())
 	}
 	h.running.Go(h.tick)
+	h.running.Go(h.doubt)
 	h.running.Go(h.retain)
 	return h, nil
 }

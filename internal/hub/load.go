@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/countersign/countersign/internal/canon"
@@ -17,7 +18,7 @@ import (
 // the policy of today, at the time of their admission. What it no longer
 // admits is kept, shown, and not lent.
 func (h *Hub) load() error {
-	for _, step := range []func() error{h.loadReleases, h.loadOrders, h.loadStops, h.loadKills, h.loadVerdicts, h.loadCheckpoints, h.loadVotes} {
+	for _, step := range []func() error{h.loadReleases, h.loadOrders, h.loadStops, h.loadKills, h.loadVerdicts, h.loadWithdrawals, h.loadCheckpoints, h.loadVotes} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -161,9 +162,13 @@ func (h *Hub) loadOutputs(o *orderEntry) (taskInputs, error) {
 
 // spec is what the machine needs of an order.
 func (o *orderEntry) spec() job.Order {
-	v := o.Redundancy.Vote
-	spec := job.Order{ID: o.digest, Release: o.ReleaseSHA256, Tasks: o.Tasks(), Agree: v.Agree, Of: v.Of,
+	agree, of := o.Redundancy.Voices()
+	spec := job.Order{ID: o.digest, Release: o.ReleaseSHA256, Tasks: o.Tasks(), Agree: agree, Of: of, First: o.Redundancy.First != nil,
 		CompletePermille: o.CompletePermille, Priority: o.Priority, Researcher: o.researcher, NotBefore: o.NotBefore.Time(), Expires: o.ends(), Seconds: o.release.seconds()}
+	if a := o.Redundancy.Adaptive; a != nil {
+		scope, _, _ := strings.Cut(o.release.Name, "/")
+		spec.Adaptive = &job.Adaptive{Scope: scope, ErrorPPB: a.ErrorPPB, ChecksPermille: a.ChecksPermille, Faulty: a.FaultyPermille, Lies: a.LiesPermille}
+	}
 	if o.After != nil {
 		spec.After, spec.AfterPermille, spec.Gather = o.After.Order, o.After.Permille, o.Input.Outputs != nil
 	}
@@ -215,7 +220,7 @@ func (h *Hub) applyKill(now time.Time, k store.Kill) []job.Action {
 func (h *Hub) loadVerdicts() error {
 	return h.store.Verdicts(func(v store.Verdict) error {
 		h.results.Add(1)
-		h.perform(h.machine.Verdict(h.now(), v.Order, v.Task, v.Undecided))
+		h.perform(h.machine.Verdict(h.now(), verdictFact(v)))
 		return nil
 	})
 }
@@ -239,7 +244,7 @@ func (h *Hub) counted(order canon.Digest) {
 
 // fact is a durable vote as the machine takes it.
 func fact(v store.Vote) job.Vote {
-	return job.Vote{Order: v.Order, Task: v.Task, Lane: v.Lane, Worker: v.Worker, Net: v.Net, Lease: v.Lease, Outcome: v.Outcome()}
+	return job.Vote{Order: v.Order, Task: v.Task, Lane: v.Lane, Worker: v.Worker, Net: v.Net, Lease: v.Lease, Resumed: v.From > 0, Outcome: v.Outcome()}
 }
 
 // printable cuts s to n characters of printable ASCII.

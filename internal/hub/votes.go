@@ -46,7 +46,12 @@ func (h *Hub) getVotes(w http.ResponseWriter, r *http.Request) error {
 		}
 		deadlines(w, readTimeout, readTimeout)
 		for _, v := range page {
-			if err := out.Encode(wire.VoteLine{Worker: v.Worker, Vote: v.Vote, Signature: v.Signature, Net: v.Net.String(), At: canon.TimeOf(v.At)}); err != nil {
+			links, err := h.store.Links(v.Order, v.Task, v.Transcript)
+			if err != nil {
+				h.log.Error("links cannot be read", "order", o.digest, "error", err)
+				panic(http.ErrAbortHandler)
+			}
+			if err := out.Encode(wire.VoteLine{Worker: v.Worker, Vote: v.Vote, Signature: v.Signature, Net: v.Net.String(), At: canon.TimeOf(v.At), Links: links}); err != nil {
 				return nil // the client left
 			}
 		}

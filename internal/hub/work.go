@@ -30,7 +30,13 @@ func (h *Hub) perform(actions []job.Action) {
 		case job.Resume:
 			h.broadcast(&wire.Resume{})
 		case job.Decide:
-			h.decide(a)
+			if !a.Audited { // an audit is on its way already
+				h.decide(a)
+			}
+		case job.Suspect:
+			h.suspect(a)
+		case job.Withdraw:
+			h.withdraw(a.Verdict)
 		case job.Changed:
 			h.log.Info("order "+string(a.State), "order", a.Order, "reason", a.Reason)
 			if a.State == job.Done || a.State == job.Stopped || a.State == job.Ended {
@@ -73,8 +79,7 @@ func (h *Hub) decide(d job.Decide) {
 		h.log.Warn("task undecided", "order", d.Order, "task", d.Task, "strongest", d.Agree)
 	}
 	h.metrics.decided(d.Undecided)
-	v := store.Verdict{Order: d.Order, Task: d.Task, Undecided: d.Undecided, Outcome: d.Outcome, Agree: d.Agree}
-	err := h.store.PutVerdict(v, func(err error) {
+	err := h.store.PutVerdict(durableVerdict(d), func(err error) {
 		h.pending.Add(-1)
 		if err != nil {
 			h.fail(err)
@@ -119,6 +124,10 @@ func (h *Hub) take(s *session, m *wire.Result) error {
 		return err
 	}
 	v := store.Vote{Vote: m.Vote, Worker: l.Worker, Signature: m.Signature, Net: l.Net, At: h.now()}
+	if err := h.keepLinks(&v, m.Links); err != nil {
+		h.fail(err)
+		return refusal(wire.CodeInternal, "the hub cannot write")
+	}
 	err = h.store.PutVote(v, m.Output, func(put store.Put, err error) {
 		if err != nil {
 			h.fail(err)
@@ -143,6 +152,19 @@ func (h *Hub) leaseOf(s *session, m *wire.Result) (job.Lease, error) {
 		return l, nil
 	}
 	return h.tokens.readLease(m.Token)
+}
+
+// keepLinks keeps what tells apart the segments of two votes, if there is more
+// than one.
+func (h *Hub) keepLinks(v *store.Vote, links []byte) error {
+	if v.Segments < 2 {
+		return nil
+	}
+	return h.store.PutLinks(v, links, func(err error) {
+		if err != nil {
+			h.fail(err)
+		}
+	})
 }
 
 // durable answers a vote whose fate on the disk is known.

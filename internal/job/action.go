@@ -58,7 +58,32 @@ type Decide struct {
 	Undecided bool // no outcome won; Outcome is zero
 	Outcome   wire.Outcome
 	Agree     int // voices for Outcome, or for the strongest of an undecided task
+	At        time.Time
+
+	// Of orders whose outcomes win by credibility, and of audits:
+	Weighed        bool
+	Audited        bool       // the auditor has said so: it stands
+	DoubtPPB       int        // that Outcome is wrong, in 10⁻⁹
+	Round          uint32     // how many verdicts on the task were withdrawn before
+	Behind         []wire.Key // workers whose word or work Outcome is
+	Passed, Caught []wire.Key // workers who showed that they are right, or wrong
 }
+
+// Fact is a verdict as it is told to a machine when it starts.
+func (d *Decide) Fact() Verdict {
+	return Verdict{d.Order, d.Task, d.Undecided, d.Round, d.At, d.Passed, d.Caught}
+}
+
+// Suspect says that a worker was caught: all verdicts with it behind them are to
+// be given to Recheck.
+type Suspect struct {
+	Scope  string
+	Worker wire.Key
+}
+
+// Withdraw is a withdrawal, a fact to be made durable, and then to be given to
+// Withdrawn.
+type Withdraw struct{ Verdict Verdict }
 
 // Changed says that an order has entered a state.
 type Changed struct {
@@ -94,3 +119,5 @@ func (Decide) action()    {}
 func (Changed) action()   {}
 func (Gather) action()    {}
 func (Reclaimed) action() {}
+func (Suspect) action()   {}
+func (Withdraw) action()  {}

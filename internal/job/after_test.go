@@ -28,7 +28,7 @@ func TestAfterShare(t *testing.T) {
 	first, second := followers(500, false)
 	m := running(t, Config{}, first, second)
 	for task, want := range []State{Queued, Running} {
-		m.Verdict(t0, first.ID, uint64(task), false)
+		m.Verdict(t0, Verdict{Order: first.ID, Task: uint64(task), Undecided: false})
 		m.Tick(t0)
 		if got := stateOf(t, m, second); got != want {
 			t.Errorf("after %d of 4 tasks: %s, want %s", task+1, got, want)
@@ -41,7 +41,7 @@ func TestAfterDone(t *testing.T) {
 	first, second := followers(1000, false)
 	first.CompletePermille = 250
 	m := running(t, Config{}, first, second)
-	m.Verdict(t0, first.ID, 0, true)
+	m.Verdict(t0, Verdict{Order: first.ID, Task: 0, Undecided: true})
 	m.Tick(t0)
 	if got := stateOf(t, m, second); got != Running {
 		t.Errorf("state %s", got)
@@ -61,8 +61,8 @@ func TestAfterEnds(t *testing.T) {
 		t.Errorf("stopped: %s, %s", a, b)
 	}
 	m = running(t, Config{}, first, second)
-	m.Verdict(t0, first.ID, 0, false)
-	m.Verdict(t0, first.ID, 1, false)
+	m.Verdict(t0, Verdict{Order: first.ID, Task: 0, Undecided: false})
+	m.Verdict(t0, Verdict{Order: first.ID, Task: 1, Undecided: false})
 	stop(m)
 	if got := stateOf(t, m, second); got != Running {
 		t.Errorf("stopped after its share: %s", got)
@@ -83,7 +83,7 @@ func TestGather(t *testing.T) {
 	if _, asked := has[Gather](m.Tick(t0)); asked {
 		t.Error("asked for before there are results")
 	}
-	m.Verdict(t0, first.ID, 0, false)
+	m.Verdict(t0, Verdict{Order: first.ID, Task: 0, Undecided: false})
 	if g, asked := has[Gather](m.Tick(t0)); !asked || g.Order != second.ID {
 		t.Errorf("asked %v for %s", asked, g.Order.Short())
 	}

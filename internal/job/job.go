@@ -21,7 +21,8 @@ import (
 type Config struct {
 	// NewID returns a lease id that was never used.
 	NewID func() wire.LeaseID
-	// Key makes the order in which tasks are handed out this hub's own.
+	// Key makes the order in which tasks are handed out this hub's own, and keeps
+	// to it which of them are checked.
 	Key [32]byte
 	// Grace is what a lease lasts longer than the release's seconds.
 	Grace time.Duration
@@ -82,6 +83,9 @@ type Machine struct {
 	leases   map[wire.LeaseID]*lease
 	offered  map[wire.LeaseID]time.Time // when checkpoints were, lately
 	due      leaseHeap
+	records  map[who]*record
+	stale    []*task   // whose workers are trusted otherwise since they were reviewed
+	now      time.Time // of the last call that weighs
 	out      []Action
 }
 
@@ -114,6 +118,7 @@ func New(cfg Config) *Machine {
 		waiting:  list.New(),
 		leases:   map[wire.LeaseID]*lease{},
 		offered:  map[wire.LeaseID]time.Time{},
+		records:  map[who]*record{},
 	}
 }
 
@@ -122,6 +127,7 @@ func (m *Machine) do(a Action) { m.out = append(m.out, a) }
 
 // done returns the actions noted since the last call.
 func (m *Machine) done() []Action {
+	m.reconsider()
 	out := m.out
 	m.out = nil
 	return out

@@ -60,7 +60,7 @@ func (t *task) had(num uint32) *lane {
 // come wire.KeptEvery later.
 func (m *Machine) Offer(now time.Time, id wire.LeaseID, c Checkpoint) (has uint32, keep bool) {
 	o := m.orders[c.Order]
-	if o == nil || !o.admitted || o.state != Running && o.state != Queued || c.Task >= o.Tasks || o.decided.has(o.perm.position(c.Task)) {
+	if o == nil || !o.admitted || o.state != Running && o.state != Queued || c.Task >= o.Tasks || o.rounds[c.Task] > 0 || o.decided.has(o.perm.position(c.Task)) {
 		return 0, false
 	}
 	if t := o.open[c.Task]; t != nil { // a restart forgets leases
@@ -111,7 +111,7 @@ func (m *Machine) Keep(now time.Time, c Checkpoint) (has uint32, actions []Actio
 }
 
 func (m *Machine) keep(o *order, c Checkpoint) uint32 {
-	if c.Task >= o.Tasks || o.decided.has(o.perm.position(c.Task)) {
+	if c.Task >= o.Tasks || o.rounds[c.Task] > 0 || o.decided.has(o.perm.position(c.Task)) {
 		return 0
 	}
 	t := o.begin(c.Task)
@@ -122,6 +122,7 @@ func (m *Machine) keep(o *order, c Checkpoint) uint32 {
 	}
 	if who := (author{c.Worker, c.Net}); !slices.Contains(ln.authors, who) {
 		ln.authors = append(ln.authors, who)
+		m.involve(t, c.Worker)
 	}
 	if c.Segments > ln.segments {
 		ln.segments, ln.file, ln.stumbles = c.Segments, c.File, 0
@@ -192,9 +193,15 @@ func (m *Machine) same(w1 wire.Key, n1 netip.Prefix, w2 wire.Key, n2 netip.Prefi
 }
 
 // newLane returns the lowest lane number that nobody holds, has voted in or is
-// an author of.
+// an author of. Where it would tell a worker that another was there before, the
+// numbers are mixed.
 func (t *task) newLane() uint32 {
-	for n := uint32(0); ; n++ {
+	mix := uint32(0)
+	if t.order.Adaptive != nil {
+		mix = uint32(t.secret("lane")) & wire.MaxLane
+	}
+	for i := uint32(0); ; i++ {
+		n := i ^ mix
 		if !slices.ContainsFunc(t.held, func(l *lease) bool { return l.Lane == n }) && !t.voted(n) && t.had(n) == nil {
 			return n
 		}

@@ -95,7 +95,8 @@ func (m *Machine) pick(o *order, s *session) (*task, place) {
 	for o.fresh = o.decided.next(o.fresh); o.fresh < o.Tasks; o.fresh = o.decided.next(o.fresh + 1) {
 		if num := o.perm.at(o.fresh); o.open[num] == nil {
 			o.fresh++
-			return o.begin(num), place{}
+			t := o.begin(num)
+			return t, place{lane: t.newLane()}
 		}
 	}
 	return nil, place{}

@@ -52,6 +52,25 @@ func ballotOf(l Lease, s string) Vote {
 	return Vote{Order: l.Order, Task: l.Task, Lane: l.Lane, Worker: l.Worker, Net: l.Net, Lease: l.ID, Outcome: outcome(s)}
 }
 
+// TestFirstOfTwo: a crash lost the verdict on the first outcome, when another
+// was on disk. One of them counts, always the same, and nobody repeats the task.
+func TestFirstOfTwo(t *testing.T) {
+	o := spec("o", 1, 1, 1)
+	o.First = true
+	for _, votes := range [][]Vote{{{Worker: key(1), Net: net(1), Outcome: outcome("a")}, {Worker: key(2), Net: net(2), Outcome: outcome("b")}},
+		{{Worker: key(2), Net: net(2), Outcome: outcome("b")}, {Worker: key(1), Net: net(1), Outcome: outcome("a")}}} {
+		m := New(Config{NewID: counterIDs()})
+		m.Admit(t0, o)
+		for _, v := range votes {
+			v.Order = o.ID
+			m.Cast(t0, v)
+		}
+		if d, ok := has[Decide](m.Settle(t0)); !ok || d.Outcome != outcome("a") || d.Agree != 1 {
+			t.Fatalf("%+v", d)
+		}
+	}
+}
+
 // TestPassesOver: a worker that has voted on the first needy tasks still gets
 // the one behind them.
 func TestPassesOver(t *testing.T) {

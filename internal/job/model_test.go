@@ -66,6 +66,9 @@ type sim struct {
 	gather   map[canon.Digest]bool // orders whose inputs are asked for: true, and made
 	behind   time.Duration         // the clock, for having been set back
 	narrow   bool                  // one order of one task: everybody meets there
+	rounds   map[canon.Digest]map[uint64]uint32
+	suspects []wire.Key
+	nested   bool
 }
 
 // laneKey names a lane, and keptLane is what the simulated disk has of it.
@@ -85,7 +88,7 @@ type keptLane struct {
 func newSim(rt *rapid.T, cfg Config) *sim {
 	s := &sim{rt: rt, cfg: cfg, now: t0, orders: map[canon.Digest]Order{}, votes: map[canon.Digest]map[uint64][]Vote{}, kept: map[laneKey]*keptLane{}, offered: map[wire.LeaseID]time.Time{},
 		verdicts: map[canon.Digest]map[uint64]Decide{}, live: map[wire.LeaseID]Lease{}, sessions: map[SessionID]int{},
-		want: map[SessionID]int{}, held: map[SessionID]map[wire.LeaseID]bool{}, room: map[SessionID]int{}, took: map[SessionID]pace{}, gather: map[canon.Digest]bool{}}
+		want: map[SessionID]int{}, held: map[SessionID]map[wire.LeaseID]bool{}, room: map[SessionID]int{}, took: map[SessionID]pace{}, gather: map[canon.Digest]bool{}, rounds: map[canon.Digest]map[uint64]uint32{}}
 	s.m = New(cfg)
 	s.carry(s.m.Settle(s.now))
 	return s
@@ -113,6 +116,10 @@ func (s *sim) carry(actions []Action) {
 			s.decided(a)
 		case Gather:
 			s.asked(a.Order)
+		case Suspect:
+			s.suspects = append(s.suspects, a.Worker)
+		case Withdraw:
+			s.withdraw(a.Verdict)
 		case Broadcast:
 			for id, l := range s.live {
 				if a.Scope == wire.KillAll || a.Target == l.Order.String() {
@@ -121,6 +128,16 @@ func (s *sim) carry(actions []Action) {
 			}
 		}
 	}
+	if s.nested {
+		return
+	}
+	s.nested = true
+	for len(s.suspects) > 0 {
+		worker := s.suspects[0]
+		s.suspects = s.suspects[1:]
+		s.recheck(worker)
+	}
+	s.nested = false
 }
 
 func (s *sim) lent(a Lend) {
@@ -160,6 +177,9 @@ func (s *sim) lent(a Lend) {
 	}
 	if len(s.held[a.Session]) > s.room[a.Session] {
 		s.rt.Fatalf("session %d has room for %d leases and has %d", a.Session, s.room[a.Session], len(s.held[a.Session]))
+	}
+	if o.First && (len(s.votes[l.Order][l.Task]) > 0 || slices.ContainsFunc(slices.Collect(maps.Values(s.live)), func(x Lease) bool { return x.Order == l.Order && x.Task == l.Task })) {
+		s.rt.Fatalf("a task whose first outcome counts is lent twice: %+v", l)
 	}
 	if l.Lane > wire.MaxLane {
 		s.rt.Fatalf("lane %d", l.Lane)
@@ -203,6 +223,9 @@ type pace struct {
 // a worker takes for one much slower.
 func (s *sim) lentTail(a Lend) {
 	o := s.orders[a.Lease.Order]
+	if o.Adaptive != nil {
+		return // what a task needs is no number there: TestAdaptive
+	}
 	_, heard := s.support(o.ID, a.Lease.Task)
 	need, slow := max(o.Agree-heard, 1), false
 	p := s.took[a.Session]
@@ -261,6 +284,13 @@ func (s *sim) stumbled(l Lease) {
 	}
 }
 
+// tick lets the machine look at the time. What it remembers of checkpoints that
+// are not recent it forgets then, also those that a jump put into the future.
+func (s *sim) tick() {
+	maps.DeleteFunc(s.offered, func(_ wire.LeaseID, at time.Time) bool { return !recent(s.now, at) })
+	s.carry(s.m.Tick(s.now))
+}
+
 // checkpoint does what a hub does with one: ask, make durable, tell.
 func (s *sim) checkpoint(l Lease, segments uint32) {
 	at, net := laneKey{l.Order, l.Task, l.Lane}, s.netOf(Vote{Worker: l.Worker, Net: l.Net})
@@ -270,7 +300,7 @@ func (s *sim) checkpoint(l Lease, segments uint32) {
 	k, o := s.kept[at], s.orders[l.Order]
 	_, decided := s.verdicts[l.Order][l.Task]
 	late := !s.now.Before(o.Expires)
-	want := !decided && !late && (k == nil || segments > k.segments) && !s.elsewhere(at, l.Worker, net) && s.votedIn(at) == 0 &&
+	want := !decided && !late && s.rounds[l.Order][l.Task] == 0 && (k == nil || segments > k.segments) && !s.elsewhere(at, l.Worker, net) && s.votedIn(at) == 0 &&
 		(s.now.Before(s.offered[l.ID]) || s.now.Sub(s.offered[l.ID]) >= wire.KeptEvery)
 	if info, _ := s.m.Info(l.Order); info.State != Running && info.State != Queued {
 		want = false
@@ -372,7 +402,7 @@ func (s *sim) jump(by time.Duration) {
 		}
 	}
 	before := len(s.live)
-	s.carry(s.m.Tick(s.now))
+	s.tick()
 	if lent, _ := s.m.Leases(); by < 0 && len(s.live) < before || lent != len(s.live) {
 		s.rt.Fatalf("the clock goes %v: %d leases, then %d; the machine has %d", by, before, len(s.live), lent)
 	}
@@ -395,19 +425,27 @@ func (s *sim) ended(id wire.LeaseID) {
 
 func (s *sim) decided(d Decide) {
 	o := s.orders[d.Order]
+	if d.Audited {
+		s.audited(d)
+		return
+	}
+	if o.Adaptive != nil {
+		s.credible(o, d)
+	}
 	if old, is := s.verdicts[d.Order][d.Task]; is {
 		s.rt.Fatalf("decided twice: %+v, %+v", old, d)
 	}
 	support, heard := s.support(d.Order, d.Task)
 	for outcome, voices := range support {
 		switch {
+		case o.Adaptive != nil: // looked at already
 		case outcome == d.Outcome && !d.Undecided && voices < o.Agree:
 			s.rt.Fatalf("accepted with %d of %d voices: %+v", voices, o.Agree, d)
-		case outcome != d.Outcome && !d.Undecided && voices >= d.Agree:
+		case outcome != d.Outcome && !d.Undecided && voices >= d.Agree && !o.First:
 			s.rt.Fatalf("accepted without a lead: %+v", d)
 		}
 	}
-	if !d.Undecided && support[d.Outcome] != d.Agree {
+	if !d.Undecided && !o.First && o.Adaptive == nil && support[d.Outcome] != d.Agree {
 		s.rt.Fatalf("accepted with voices that are not there: %+v", d)
 	}
 	if d.Undecided && heard < laneFactor*o.Of {
@@ -417,13 +455,14 @@ func (s *sim) decided(d Decide) {
 		s.verdicts[d.Order] = map[uint64]Decide{}
 	}
 	s.verdicts[d.Order][d.Task] = d
-	s.facts = append(s.facts, fact{func(m *Machine) { m.Verdict(s.now, d.Order, d.Task, d.Undecided) }, &d})
+	s.facts = append(s.facts, fact{tell: func(m *Machine) { m.Verdict(s.now, d.Fact()) }, verdict: &d})
 }
 
 // fact is what a hub has on disk, and how it tells a machine when it starts.
 type fact struct {
-	tell    func(*Machine)
-	verdict *Decide
+	tell       func(*Machine)
+	verdict    *Decide
+	withdrawal bool
 }
 
 func (s *sim) fact(f func(*Machine)) { s.facts = append(s.facts, fact{tell: f}) }
@@ -431,6 +470,24 @@ func (s *sim) fact(f func(*Machine)) { s.facts = append(s.facts, fact{tell: f}) 
 // support counts the voices of each outcome, and all that are heard. Votes are
 // spread over a graph, on which a voice is what hangs together.
 func (s *sim) support(order canon.Digest, task uint64) (voices map[wire.Outcome]int, heard int) {
+	seen := map[wire.Outcome]map[int]bool{}
+	for i, g := range s.spread(order, task) {
+		heard = max(heard, g)
+		v := s.votes[order][task][i]
+		if seen[v.Outcome] == nil {
+			seen[v.Outcome] = map[int]bool{}
+		}
+		seen[v.Outcome][g] = true
+	}
+	voices = map[wire.Outcome]int{}
+	for outcome, groups := range seen {
+		voices[outcome] = len(groups)
+	}
+	return voices, heard
+}
+
+// spread numbers the votes of a task: what hangs together has one number.
+func (s *sim) spread(order canon.Digest, task uint64) []int {
 	votes := s.votes[order][task]
 	behind := make([]map[string]bool, len(votes))
 	for i, v := range votes {
@@ -454,22 +511,14 @@ func (s *sim) support(order canon.Digest, task uint64) (voices map[wire.Outcome]
 			}
 		}
 	}
-	seen := map[wire.Outcome]map[int]bool{}
-	for i, v := range votes {
+	n := 0
+	for i := range votes {
 		if group[i] == 0 {
-			heard++
-			spread(i, heard)
+			n++
+			spread(i, n)
 		}
-		if seen[v.Outcome] == nil {
-			seen[v.Outcome] = map[int]bool{}
-		}
-		seen[v.Outcome][group[i]] = true
 	}
-	voices = map[wire.Outcome]int{}
-	for outcome, groups := range seen {
-		voices[outcome] = len(groups)
-	}
-	return voices, heard
+	return group
 }
 
 // cast does what a hub does with a result: ask, make durable, count.
@@ -487,7 +536,7 @@ func (s *sim) cast(l Lease, out wire.Outcome) {
 		}
 		delete(h, l.ID)
 	}
-	v := Vote{Order: l.Order, Task: l.Task, Lane: l.Lane, Worker: l.Worker, Net: l.Net, Lease: l.ID, Outcome: out}
+	v := Vote{Order: l.Order, Task: l.Task, Lane: l.Lane, Worker: l.Worker, Net: l.Net, Lease: l.ID, Resumed: l.From != canon.Digest{}, Outcome: out}
 	if s.votes[l.Order] == nil {
 		s.votes[l.Order] = map[uint64][]Vote{}
 	}
@@ -503,7 +552,13 @@ func (s *sim) cast(l Lease, out wire.Outcome) {
 	}
 	verdict, actions := s.m.Cast(s.now, v)
 	s.carry(actions)
-	d, is := s.verdicts[l.Order][l.Task]
+	var d Decide
+	is := false
+	for _, a := range actions {
+		if x, ok := a.(Decide); ok && x.Order == l.Order && x.Task == l.Task {
+			d, is = x, true
+		}
+	}
 	want := wire.Pending
 	switch {
 	case was:
@@ -617,7 +672,7 @@ func (s *sim) events() map[string]func(*rapid.T) {
 		}),
 		"tick": draw(func() {
 			s.now = s.now.Add(time.Duration(rapid.IntRange(0, 40).Draw(s.rt, "seconds")) * time.Second)
-			s.carry(s.m.Tick(s.now))
+			s.tick()
 		}),
 		"work":     draw(s.work),
 		"gathered": draw(func() { s.gathered() }),
@@ -627,6 +682,7 @@ func (s *sim) events() map[string]func(*rapid.T) {
 			}
 		}),
 		"order": draw(s.order),
+		"audit": draw(s.audit),
 		"stop": draw(func() {
 			if rapid.IntRange(0, 9).Draw(s.rt, "really") == 0 {
 				t := target{wire.KillOrder, canon.Sum([]byte{byte(rapid.IntRange(0, 5).Draw(s.rt, "order"))})}
@@ -664,14 +720,14 @@ func (s *sim) work() {
 	s.want[id] = 5
 	s.carry(s.m.Want(s.now, id, 5))
 	s.now = s.now.Add(time.Duration(rapid.IntRange(0, 9).Draw(s.rt, "seconds")) * time.Second)
-	s.carry(s.m.Tick(s.now))
+	s.tick()
 	mine := slices.SortedFunc(maps.Keys(s.held[id]), func(a, b wire.LeaseID) int { return slices.Compare(a[:], b[:]) })
 	for _, l := range mine {
 		if l, is := s.live[l]; is {
 			s.cast(l, outcome("a"))
 		}
 	}
-	s.carry(s.m.Tick(s.now))
+	s.tick()
 }
 
 func (s *sim) giveBack(l Lease, failed bool) {
@@ -726,8 +782,17 @@ func (s *sim) order() {
 	if s.narrow {
 		tasks = 1
 	}
-	o := Order{ID: id, Release: canon.Sum([]byte{'r', byte(n % 3)}), Researcher: fmt.Sprint(n % 2), Tasks: uint64(tasks),
-		Agree: rapid.IntRange(of/2+1, of).Draw(s.rt, "agree"), Of: of, CompletePermille: rapid.SampledFrom([]int{1000, 500}).Draw(s.rt, "complete"),
+	var adaptive *Adaptive
+	if rapid.Bool().Draw(s.rt, "adaptive") {
+		adaptive = &Adaptive{Scope: "x", ErrorPPB: 1_000_000, ChecksPermille: rapid.SampledFrom([]int{10, 500}).Draw(s.rt, "checks"), Faulty: 100, Lies: rapid.SampledFrom([]int{0, 500}).Draw(s.rt, "lies")}
+	}
+	first := adaptive == nil && of == 1 && rapid.Bool().Draw(s.rt, "first")
+	agree := rapid.IntRange(of/2+1, of).Draw(s.rt, "agree")
+	if adaptive != nil {
+		agree, of = 1, 16
+	}
+	o := Order{ID: id, First: first, Adaptive: adaptive, Release: canon.Sum([]byte{'r', byte(n % 3)}), Researcher: fmt.Sprint(n % 2), Tasks: uint64(tasks),
+		Agree: agree, Of: of, CompletePermille: rapid.SampledFrom([]int{1000, 500}).Draw(s.rt, "complete"),
 		Priority: n / 3, NotBefore: s.now.Add(time.Duration(n-3) * 10 * time.Second), Expires: s.now.Add(24 * time.Hour), Seconds: 60 * time.Second}
 	s.follow(&o)
 	s.admit(o)
@@ -750,7 +815,7 @@ func (s *sim) dump(m *Machine) string {
 		if !is {
 			continue
 		}
-		info.Leases, info.Open = 0, 0
+		info.Leases, info.Open, info.Adaptive = 0, 0, nil
 		text = fmt.Appendf(text, "%+v\n", info)
 		o := m.orders[id]
 		for num := range o.Tasks {
@@ -767,8 +832,17 @@ func (s *sim) dump(m *Machine) string {
 			}
 			votes := slices.Clone(t.votes)
 			slices.SortFunc(votes, func(a, b ballot) int { return slices.Compare(a.worker[:], b.worker[:]) })
-			text = fmt.Appendf(text, "  %d %v needs %d\n", num, votes, max(m.tally(t).need+m.promised(t), 0))
+			y := m.tally(t)
+			if o.Adaptive != nil {
+				text = fmt.Appendf(text, "  %d %v round %d: %d voices, doubt %.6f\n", num, votes, o.rounds[num], y.agree, y.doubt)
+				continue
+			}
+			text = fmt.Appendf(text, "  %d %v needs %d\n", num, votes, max(y.need+m.promised(t), 0))
 		}
+	}
+	for w := range 14 {
+		checks, banned := m.Trust("x", key(w))
+		text = fmt.Appendf(text, "worker %d: %d %v\n", w, checks, banned)
 	}
 	return string(text)
 }
@@ -784,7 +858,7 @@ func TestMachine(t *testing.T) {
 		s.order()
 		rt.Repeat(s.events())
 		s.rt = rt
-		s.carry(s.m.Tick(s.now))
+		s.tick()
 		s.replay()
 		s.finish()
 	})
@@ -824,7 +898,7 @@ func (s *sim) load() *Machine {
 // restart goes on with a new machine that has the facts. A crash may have kept
 // the last verdicts from the disk, never the votes that they stand on.
 func (s *sim) restart(lost int) {
-	for i := len(s.facts) - 1; i >= 0 && lost > 0; i-- {
+	for i := len(s.facts) - 1; i >= 0 && lost > 0 && !s.facts[i].withdrawal; i-- {
 		if d := s.facts[i].verdict; d != nil {
 			delete(s.verdicts[d.Order], d.Task)
 			s.facts = slices.Delete(s.facts, i, i+1)
@@ -850,7 +924,7 @@ func (s *sim) finish() {
 	s.jump(s.behind) // somebody sets it right
 	s.halted = false
 	s.carry(s.m.Lift(s.now))
-	for w := range 14 {
+	for w := range 30 {
 		id := s.connect(100 + 2*w)
 		s.want[id] = 3
 		s.carry(s.m.Want(s.now, id, 3))
@@ -868,7 +942,7 @@ func (s *sim) finish() {
 			continue
 		}
 		s.now = s.now.Add(time.Second)
-		s.carry(s.m.Tick(s.now))
+		s.tick()
 	}
 	s.rt.Fatalf("orders do not end:\n%s", s.dump(s.m))
 }

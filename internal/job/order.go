@@ -15,6 +15,8 @@ type Order struct {
 	Release          canon.Digest
 	Tasks            uint64
 	Agree, Of        int
+	First            bool      // the first outcome counts, with Agree and Of 1
+	Adaptive         *Adaptive // an outcome wins by credibility; nil: by votes
 	CompletePermille int
 	Priority         int
 	Researcher       string // whose it is: orders of one share
@@ -58,6 +60,10 @@ type order struct {
 	open      map[uint64]*task // begun and undecided
 	needy     *list.List       // of *task: open and in need of lanes
 	lent      *list.List       // of *lease, in the order of lending
+	secret    [32]byte
+	rounds    map[uint64]uint32 // of tasks on which verdicts were withdrawn, how many
+	withdrawn uint64            // verdicts
+	leaving   map[uint64]bool   // tasks whose withdrawal is on its way to the disk
 }
 
 // Info is how an order stands.
@@ -69,6 +75,7 @@ type Info struct {
 	Undecided uint64
 	Open      int // tasks begun and undecided
 	Leases    int
+	Withdrawn uint64 // verdicts, for a worker behind them was caught
 }
 
 // Info returns how an order stands, if it was admitted.
@@ -77,14 +84,14 @@ func (m *Machine) Info(id canon.Digest) (Info, bool) {
 	if o == nil || !o.admitted {
 		return Info{}, false
 	}
-	return Info{o.Order, o.state, o.reason, o.accepted, o.undecided, len(o.open), o.lent.Len()}, true
+	return Info{o.Order, o.state, o.reason, o.accepted, o.undecided, len(o.open), o.lent.Len(), o.withdrawn}, true
 }
 
 // order returns the state of an order, whether or not it was admitted yet.
 func (m *Machine) order(id canon.Digest) *order {
 	o := m.orders[id]
 	if o == nil {
-		o = &order{open: map[uint64]*task{}, needy: list.New(), lent: list.New()}
+		o = &order{open: map[uint64]*task{}, needy: list.New(), lent: list.New(), rounds: map[uint64]uint32{}, leaving: map[uint64]bool{}}
 		o.ID = id
 		m.orders[id] = o
 	}
@@ -106,7 +113,7 @@ func (m *Machine) Admit(now time.Time, spec Order) []Action {
 	if o.admitted {
 		return nil
 	}
-	o.Order, o.admitted = spec, true
+	o.Order, o.admitted, o.secret = spec, true, m.cfg.Key
 	m.admitted = append(m.admitted, o)
 	o.share = m.shareOf(o)
 	o.perm = newPermutation(m.cfg.Key, spec.ID, spec.Tasks)

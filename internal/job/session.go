@@ -126,6 +126,7 @@ func (m *Machine) KillLease(now time.Time, lid wire.LeaseID, reason string) []Ac
 // Tick looks at what time has brought about. It should come about every second.
 func (m *Machine) Tick(now time.Time) []Action {
 	m.watch(now)
+	m.newDay(now)
 	for len(m.due) > 0 && !now.Before(m.due[0].due) {
 		l := m.due[0]
 		why := Expired

@@ -66,8 +66,8 @@ func level(shares []*share) []*share {
 func (m *Machine) lendOf(now time.Time, s *session, shares []*share, release canon.Digest) bool {
 	for _, sh := range shares {
 		for i, o := range sh.orders {
-			if release != (canon.Digest{}) && o.Release != release || !now.Before(o.Expires) {
-				continue // the next tick ends what has expired
+			if release != (canon.Digest{}) && o.Release != release || !now.Before(o.Expires) || m.banned(o, s.worker) {
+				continue // the next tick ends what has expired; or this worker was caught
 			}
 			if t, at := m.pick(o, s); t != nil {
 				m.serve(sh, i)

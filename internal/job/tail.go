@@ -21,7 +21,7 @@ func (m *Machine) standIn(now time.Time, s *session) bool {
 		return false
 	}
 	o := m.orders[s.tookOf]
-	if o.state != Running || o.fresh < o.Tasks || !now.Before(o.Expires) {
+	if o.First || o.state != Running || o.fresh < o.Tasks || !now.Before(o.Expires) || m.banned(o, s.worker) {
 		return false
 	}
 	for e, n := o.lent.Front(), 0; e != nil && n < scanTail; e, n = e.Next(), n+1 {

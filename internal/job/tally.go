@@ -1,6 +1,7 @@
 package job
 
 import (
+	"bytes"
 	"net/netip"
 	"slices"
 
@@ -25,12 +26,17 @@ func (m *Machine) network(net netip.Prefix, worker wire.Key) network {
 type tally struct {
 	voices int // of all votes
 	best   wire.Outcome
-	agree  int  // voices for best
-	lead   bool // no other outcome has as many
-	need   int  // lanes to lend beside those that are lent
+	agree  int     // voices for best
+	lead   bool    // no other outcome has as many
+	need   int     // lanes to lend beside those that are lent
+	won    bool    // best is accepted
+	doubt  float64 // that best is right, where credibility counts
 }
 
 func (m *Machine) tally(t *task) tally {
+	if t.order.Adaptive != nil {
+		return m.weigh(t)
+	}
 	var y tally
 	groups := m.groups(t)
 	y.voices = voices(groups)
@@ -52,9 +58,19 @@ func (m *Machine) tally(t *task) tally {
 			y.lead = false
 		}
 	}
+	if t.order.First && len(t.votes) > 0 {
+		y.best, y.agree, y.lead = t.earliest(), 1, true
+	}
 	// So many voices at first that agree can be reached, then one at a time.
 	y.need = max(t.order.Agree-y.voices, 1) - m.promised(t)
+	y.won = y.lead && y.agree >= t.order.Agree
 	return y
+}
+
+// earliest is the outcome that counts if the first does. There is a choice only
+// when a crash lost the verdict on it; any will do, if it is always the same.
+func (t *task) earliest() wire.Outcome {
+	return slices.MinFunc(t.votes, func(a, b ballot) int { return bytes.Compare(a.worker[:], b.worker[:]) }).outcome
 }
 
 // voices counts groups.
@@ -136,9 +152,6 @@ func (m *Machine) behind(t *task, s seat) []network {
 	}
 	return all
 }
-
-// wins reports whether the strongest outcome is accepted.
-func (y tally) wins(o *order) bool { return y.lead && y.agree >= o.Agree }
 
 // lost reports whether the task is given up.
 func (y tally) lost(o *order) bool { return y.voices >= laneFactor*o.Of }

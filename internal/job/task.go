@@ -24,6 +24,7 @@ type ballot struct {
 	worker  wire.Key
 	net     netip.Prefix
 	lane    uint32
+	resumed bool // it went on from another worker's checkpoint
 	outcome wire.Outcome
 }
 
@@ -35,8 +36,11 @@ type Vote struct {
 	Worker  wire.Key
 	Net     netip.Prefix
 	Lease   wire.LeaseID
+	Resumed bool // it went on from another worker's checkpoint
 	Outcome wire.Outcome
 }
+
+func (v Vote) ballot() ballot { return ballot{v.Worker, v.Net, v.Lane, v.Resumed, v.Outcome} }
 
 // review settles a task if its votes allow it, and otherwise keeps it among
 // the needy exactly while it needs lanes.
@@ -46,10 +50,10 @@ func (m *Machine) review(t *task) {
 	}
 	y := m.tally(t)
 	switch o := t.order; {
-	case y.wins(o):
-		m.decide(t, Decide{Order: o.ID, Task: t.num, Outcome: y.best, Agree: y.agree})
+	case y.won:
+		m.decide(t, y, Decide{Order: o.ID, Task: t.num, Outcome: y.best, Agree: y.agree})
 	case y.lost(o):
-		m.decide(t, Decide{Order: o.ID, Task: t.num, Undecided: true, Agree: y.agree})
+		m.decide(t, y, Decide{Order: o.ID, Task: t.num, Undecided: true, Agree: y.agree})
 	case y.need > 0 && t.needy == nil:
 		t.needy = o.needy.PushBack(t)
 	case y.need <= 0:
@@ -65,13 +69,23 @@ func (t *task) content() {
 	}
 }
 
-func (m *Machine) decide(t *task, d Decide) {
+func (m *Machine) decide(t *task, y tally, d Decide) {
+	d.At = m.now
+	if t.order.Adaptive != nil {
+		m.evidence(t, y, &d)
+	}
+	m.conclude(t, d)
+}
+
+// conclude gives a task its verdict.
+func (m *Machine) conclude(t *task, d Decide) {
 	m.do(d)
 	for _, l := range slices.Clone(t.held) {
 		m.drop(l)
 		m.do(EndLease{l.session, l.ID, "the task is decided"})
 	}
 	t.order.settle(t.num, d.Undecided)
+	m.learn(t.order, d.Fact(), false)
 }
 
 // settle notes that a task has a verdict, and forgets the rest.

@@ -35,6 +35,7 @@ func (m *Machine) Cast(now time.Time, v Vote) (wire.Verdict, []Action) {
 			s.failed, s.rest, s.room = 0, time.Time{}, min(2*s.room, wire.MaxWant)
 		}
 	}
+	m.newDay(now)
 	verdict := wire.Pending
 	o.when(func() { verdict = m.cast(o, v) })
 	m.restate(now, o)
@@ -54,10 +55,9 @@ func (m *Machine) cast(o *order, v Vote) wire.Verdict {
 		return wire.Late
 	}
 	t := o.begin(v.Task)
-	if slices.ContainsFunc(t.votes, func(b ballot) bool { return b.worker == v.Worker }) {
+	if !m.hear(t, v) {
 		return wire.Pending
 	}
-	t.votes = append(t.votes, ballot{v.Worker, v.Net, v.Lane, v.Outcome})
 	m.relieve(t, v)
 	at := len(m.out)
 	m.review(t)
@@ -70,6 +70,16 @@ func (m *Machine) cast(o *order, v Vote) wire.Verdict {
 		}
 	}
 	return wire.Outvoted
+}
+
+// hear adds a vote to a task, and reports whether it is its worker's first.
+func (m *Machine) hear(t *task, v Vote) bool {
+	if slices.ContainsFunc(t.votes, func(b ballot) bool { return b.worker == v.Worker }) {
+		return false
+	}
+	t.votes = append(t.votes, v.ballot())
+	m.involve(t, v.Worker)
+	return true
 }
 
 // relieve ends the leases of a task whose worker has now voted on it: the one
@@ -96,11 +106,13 @@ func (o *order) begin(num uint64) *task {
 	return t
 }
 
-// Verdict takes a verdict that is on disk. It stands whatever the votes say.
-func (m *Machine) Verdict(now time.Time, id canon.Digest, task uint64, undecided bool) []Action {
-	o := m.order(id)
+// Verdict takes a verdict that is on disk. It stands whatever the votes say, and
+// until it is withdrawn.
+func (m *Machine) Verdict(now time.Time, v Verdict) []Action {
+	m.newDay(now)
+	o, task := m.order(v.Order), v.Task
 	o.when(func() {
-		if task >= o.Tasks {
+		if task >= o.Tasks || v.Round < o.rounds[task] || o.decided.has(o.perm.position(task)) {
 			return
 		}
 		if t := o.open[task]; t != nil {
@@ -109,7 +121,9 @@ func (m *Machine) Verdict(now time.Time, id canon.Digest, task uint64, undecided
 				m.do(EndLease{l.session, l.ID, "the task is decided"})
 			}
 		}
-		o.settle(task, undecided)
+		o.inRound(task, v.Round)
+		o.settle(task, v.Undecided)
+		m.learn(o, v, false)
 		m.restate(now, o)
 	})
 	return m.done()
@@ -119,12 +133,14 @@ func (m *Machine) Verdict(now time.Time, id canon.Digest, task uint64, undecided
 // that a crash kept from the disk among it, and lending may begin.
 func (m *Machine) Settle(now time.Time) []Action {
 	m.loading = false
+	m.newDay(now)
 	for _, o := range m.admitted {
 		for _, num := range o.begun() {
 			m.review(o.open[num])
 		}
 		m.restate(now, o)
 	}
+	m.suspects()
 	return m.done()
 }
 

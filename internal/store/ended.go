@@ -83,12 +83,19 @@ func prune(tx *bolt.Tx, order canon.Digest) (votes int, gone []canon.Digest, mor
 	if err != nil {
 		return 0, nil, false, err
 	}
+	if err := keepCredit(tx, order[:]); err != nil {
+		return 0, nil, false, err
+	}
 	votes, err = deleteSome(tx.Bucket(bucketVotes), order[:], func([]byte) bool { return true })
 	if err != nil || votes == pruneBatch {
 		return votes, nil, true, err
 	}
 	verdicts := tx.Bucket(bucketVerdicts)
-	n, err := deleteSome(tx.Bucket(bucketOutputs), order[:], func(k []byte) bool { return verdicts.Get(k[:40]) == nil })
+	n, err := deleteSome(tx.Bucket(bucketOutputs), order[:], func(k []byte) bool { return !holds(verdicts, k) })
+	if err != nil || n == pruneBatch {
+		return votes, nil, true, err
+	}
+	n, err = deleteSome(tx.Bucket(bucketLinks), order[:], func([]byte) bool { return true })
 	if err != nil || n == pruneBatch {
 		return votes, nil, true, err
 	}
@@ -97,6 +104,12 @@ func prune(tx *bolt.Tx, order canon.Digest) (votes int, gone []canon.Digest, mor
 	}
 	e.Pruned = true
 	return votes, gone, false, tx.Bucket(bucketEnded).Put(order[:], encodeEnded(e))
+}
+
+// holds reports whether an output is that of its task's verdict.
+func holds(verdicts *bolt.Bucket, output []byte) bool {
+	_, outcome, _, ok := parts(verdicts.Get(output[:40]))
+	return ok && len(outcome) == outcomeSize && bytes.Equal(outcome[13:45], output[40:])
 }
 
 // deleteSome deletes up to pruneBatch of the keys under a prefix that which picks.

@@ -16,33 +16,37 @@ import (
 
 // Schema is what this version writes, and all that it reads. Opening a store of
 // an older schema that migrations knows makes it one of this.
-const Schema = "countersign-store/3"
+const Schema = "countersign-store/4"
 
 // ErrInUse is a data directory that another process has open.
 var ErrInUse = errors.New("another hub uses it")
 
 var (
-	bucketMeta     = []byte("meta")
-	bucketReleases = []byte("releases")
-	bucketOrders   = []byte("orders")
-	bucketStops    = []byte("stops")
-	bucketPolicies = []byte("policies")
-	bucketIndex    = []byte("index") // one key
-	bucketInputs   = []byte("inputs")
-	bucketOperator = []byte("operator")
-	bucketVotes    = []byte("votes")
-	bucketVerdicts = []byte("verdicts")
-	bucketOutputs  = []byte("outputs")
-	bucketLanes    = []byte("lanes")
-	bucketRevoked  = []byte("revoked")
-	bucketSpent    = []byte("spent")
-	bucketEnded    = []byte("ended") // orders that have ended, and when
-	keySchema      = []byte("schema")
+	bucketMeta      = []byte("meta")
+	bucketReleases  = []byte("releases")
+	bucketOrders    = []byte("orders")
+	bucketStops     = []byte("stops")
+	bucketPolicies  = []byte("policies")
+	bucketIndex     = []byte("index") // one key
+	bucketInputs    = []byte("inputs")
+	bucketOperator  = []byte("operator")
+	bucketVotes     = []byte("votes")
+	bucketVerdicts  = []byte("verdicts")
+	bucketOutputs   = []byte("outputs")
+	bucketLanes     = []byte("lanes")
+	bucketRevoked   = []byte("revoked")
+	bucketSpent     = []byte("spent")
+	bucketEnded     = []byte("ended")     // orders that have ended, and when
+	bucketBehind    = []byte("behind")    // tasks whose verdicts can be withdrawn, by worker
+	bucketWithdrawn = []byte("withdrawn") // how many verdicts on a task were
+	bucketCredit    = []byte("credit")    // of votes that were removed, by worker
+	bucketLinks     = []byte("links")     // of transcripts, of tasks that are open or disputed
+	keySchema       = []byte("schema")
 )
 
 // buckets are those of the schema, beside the log's.
 var buckets = [][]byte{bucketMeta, bucketReleases, bucketOrders, bucketStops, bucketPolicies, bucketIndex, bucketInputs, bucketOperator,
-	bucketVotes, bucketVerdicts, bucketOutputs, bucketLanes, bucketRevoked, bucketSpent, bucketEnded}
+	bucketVotes, bucketVerdicts, bucketOutputs, bucketLanes, bucketRevoked, bucketSpent, bucketEnded, bucketBehind, bucketWithdrawn, bucketCredit, bucketLinks}
 
 // migrations bring a store one schema further, in the transaction that says so.
 var migrations = map[string]struct {
@@ -50,6 +54,7 @@ var migrations = map[string]struct {
 	apply func(*bolt.Tx) error
 }{
 	"countersign-store/2": {"countersign-store/3", func(*bolt.Tx) error { return nil }}, // it has fewer buckets
+	"countersign-store/3": {"countersign-store/4", func(*bolt.Tx) error { return nil }}, // it has fewer buckets, and no evidence
 }
 
 // Options of Open; nil is usable.

@@ -18,6 +18,7 @@ type Verdict struct {
 	Undecided bool // the Outcome is zero
 	Outcome   wire.Outcome
 	Agree     int
+	Evidence  *Evidence // of a verdict by credibility, which can be withdrawn
 }
 
 // PutVerdict makes a verdict durable, forgets the outputs that lost and the task's
@@ -33,7 +34,7 @@ func (s *Store) PutVerdict(v Verdict, done func(error)) error {
 		gone, err = dropLanes(tx, taskKey(v.Order, v.Task))
 		return err
 	}
-	return s.group.submit(write{size: 128, now: true, apply: apply, done: func(err error) {
+	return s.group.submit(write{size: len(encodeVerdict(v)), now: true, apply: apply, done: func(err error) {
 		if err == nil {
 			s.files.remove(gone)
 		}
@@ -50,6 +51,12 @@ func putVerdict(tx *bolt.Tx, v Verdict) error {
 	if err := b.Put(task, encodeVerdict(v)); err != nil {
 		return err
 	}
+	if err := dropLinks(tx, task); err != nil {
+		return err
+	}
+	if v.Evidence != nil { // what lost may win another time
+		return putBehind(tx, v, task)
+	}
 	outputs := tx.Bucket(bucketOutputs)
 	var lost [][]byte
 	c := outputs.Cursor()
@@ -64,6 +71,21 @@ func putVerdict(tx *bolt.Tx, v Verdict) error {
 		}
 	}
 	return nil
+}
+
+func putBehind(tx *bolt.Tx, v Verdict, task []byte) error {
+	for _, k := range v.Evidence.Behind {
+		if err := tx.Bucket(bucketBehind).Put(append(k[:], task...), nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// final reports whether a task has a verdict that is never withdrawn.
+func final(tx *bolt.Tx, task []byte) bool {
+	b := tx.Bucket(bucketVerdicts).Get(task)
+	return len(b) >= 2 && binary.BigEndian.Uint16(b)&inRounds == 0
 }
 
 // Verdicts calls each for every verdict, in the order of order and task.
@@ -110,25 +132,60 @@ func (s *Store) Results(order canon.Digest, from uint64, n, size int) (page []Re
 	return page, err
 }
 
-// A verdict's value: votes that agree, then the outcome, unless undecided.
+// A verdict's value: votes that agree, then the outcome, unless undecided, then
+// the evidence, if there is any, which the first bit says; a byte before it is 1
+// if there is an outcome.
 func encodeVerdict(v Verdict) []byte {
-	b := binary.BigEndian.AppendUint16(nil, uint16(v.Agree))
-	if v.Undecided {
-		return b
+	agree := uint16(v.Agree)
+	if v.Evidence == nil {
+		b := binary.BigEndian.AppendUint16(nil, agree)
+		if v.Undecided {
+			return b
+		}
+		return appendOutcome(b, v.Outcome)
 	}
-	return appendOutcome(b, v.Outcome)
+	b := binary.BigEndian.AppendUint16(nil, agree|inRounds)
+	if v.Undecided {
+		return appendEvidence(append(b, 0), v.Evidence)
+	}
+	return appendEvidence(appendOutcome(append(b, 1), v.Outcome), v.Evidence)
+}
+
+// parts takes a verdict's value apart.
+func parts(b []byte) (agree int, outcome, evidence []byte, ok bool) {
+	if len(b) < 2 {
+		return 0, nil, nil, false
+	}
+	agree, b = int(binary.BigEndian.Uint16(b)), b[2:]
+	if agree&inRounds == 0 {
+		return agree, b, nil, len(b) == 0 || len(b) == outcomeSize
+	}
+	agree &^= inRounds
+	switch {
+	case len(b) > 1 && b[0] == 0:
+		return agree, nil, b[1:], true
+	case len(b) > 1+outcomeSize && b[0] == 1:
+		return agree, b[1 : 1+outcomeSize], b[1+outcomeSize:], true
+	}
+	return 0, nil, nil, false
 }
 
 func decodeVerdict(k, b []byte) (v Verdict, err error) {
-	if len(k) != 40 || len(b) != 2 && len(b) != 2+outcomeSize {
+	agree, outcome, evidence, ok := parts(b)
+	if len(k) != 40 || !ok {
 		return v, fmt.Errorf("verdict %x: a value of %d bytes is damaged", k, len(b))
 	}
 	v.Order, v.Task = canon.Digest(k[:32]), binary.BigEndian.Uint64(k[32:])
-	v.Agree = int(binary.BigEndian.Uint16(b))
-	if v.Undecided = len(b) == 2; v.Undecided {
+	v.Agree = agree
+	if evidence != nil {
+		if v.Evidence, err = decodeEvidence(evidence); err != nil {
+			return v, fmt.Errorf("verdict %x: %w", k, err)
+		}
+	}
+	if v.Undecided = len(outcome) == 0; v.Undecided {
 		return v, nil
 	}
-	if v.Outcome, err = decodeOutcome(b[2:]); err != nil {
+	if v.Outcome, err = decodeOutcome(outcome); err != nil {
 		return v, fmt.Errorf("verdict %x: %w", k, err)
 	}
 	return v, nil

@@ -68,8 +68,8 @@ func putVote(tx *bolt.Tx, v Vote, value, output []byte) (Put, error) {
 	if err := votes.Put(key, value); err != nil {
 		return 0, err
 	}
-	if len(output) == 0 || tx.Bucket(bucketVerdicts).Get(task) != nil {
-		return Stored, nil // a verdict has its output already
+	if len(output) == 0 || final(tx, task) {
+		return Stored, nil // the verdict has its output already
 	}
 	outputs := tx.Bucket(bucketOutputs)
 	if key := append(task, v.Output[:]...); outputs.Get(key) == nil {

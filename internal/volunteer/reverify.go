@@ -48,22 +48,25 @@ type Reverification struct {
 	Order     canon.Digest `json:"order"`
 	Title     string       `json:"title"`
 	Release   string       `json:"release"`
+	First     bool         `json:"first"`     // the first outcome of each task counted: others need not be equal
 	Tasks     uint64       `json:"tasks"`     // of the order
 	Results   uint64       `json:"results"`   // accepted by the hub
 	Undecided uint64       `json:"undecided"` // tasks on which votes disagreed
 	Rerun     uint64       `json:"rerun"`
 	Equal     uint64       `json:"equal"`
 	Different []Difference `json:"different"` // by task
+	Ends      []Difference `json:"ends"`      // how tasks ended here that did not exit with code 0
 }
 
-// Difference is a result that is not what the task comes to here.
+// Difference is a result that is not what the task comes to here, or not good.
 type Difference struct {
 	Task uint64 `json:"task"`
 	What string `json:"what"`
 }
 
-// True reports whether there was something to run, and all of it was equal.
-func (r *Reverification) True() bool { return r.Rerun > 0 && r.Equal == r.Rerun }
+// True reports whether there was something to run, and all of it was equal. Of
+// an order whose first outcomes count, nothing is expected to be.
+func (r *Reverification) True() bool { return r.Rerun > 0 && r.Equal == r.Rerun && !r.First }
 
 // Reverify fetches an order, its module and its accepted results from a hub,
 // verifies what is signed, and runs the tasks again.
@@ -71,6 +74,23 @@ func Reverify(ctx context.Context, opt ReverifyOptions) (*Reverification, error)
 	if opt.Sample < 0 || opt.Sample > 100 {
 		return nil, fmt.Errorf("a sample of %d percent: 1 to 100 are possible, 0 is all", opt.Sample)
 	}
+	v, err := openVerifier(ctx, &opt)
+	if err != nil {
+		return nil, err
+	}
+	defer v.inputs.close()
+	if err := v.rerun(ctx); err != nil {
+		return nil, err
+	}
+	for _, list := range [][]Difference{v.report.Different, v.report.Ends} {
+		slices.SortFunc(list, func(a, b Difference) int { return cmp.Compare(a.Task, b.Task) })
+	}
+	return &v.report, nil
+}
+
+// openVerifier fetches and verifies all that is needed to run an order's tasks.
+// The caller closes its inputs.
+func openVerifier(ctx context.Context, opt *ReverifyOptions) (*verifier, error) {
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}
@@ -81,7 +101,7 @@ func Reverify(ctx context.Context, opt ReverifyOptions) (*Reverification, error)
 	if err != nil {
 		return nil, err
 	}
-	v := &verifier{opt: &opt, hub: hub}
+	v := &verifier{opt: opt, hub: hub}
 	src := newSource(hub, pinned{&opt.Trust})
 	if opt.Trust.Root != nil {
 		f, err := newFollower(&opt.Trust, hub, opt.Now, slog.New(slog.DiscardHandler))
@@ -93,15 +113,7 @@ func Reverify(ctx context.Context, opt ReverifyOptions) (*Reverification, error)
 		}
 		src.trust = f
 	}
-	if err := v.fetch(ctx, src); err != nil {
-		return nil, err
-	}
-	defer v.inputs.close()
-	if err := v.rerun(ctx); err != nil {
-		return nil, err
-	}
-	slices.SortFunc(v.report.Different, func(a, b Difference) int { return cmp.Compare(a.Task, b.Task) })
-	return &v.report, nil
+	return v, v.fetch(ctx, src)
 }
 
 type verifier struct {
@@ -132,7 +144,7 @@ func (v *verifier) fetch(ctx context.Context, src *source) (err error) {
 	if v.module, err = src.module(ctx, v.rel); err != nil {
 		return err
 	}
-	v.report = Reverification{Order: v.opt.Order, Title: v.order.Title, Release: v.rel.Name, Tasks: v.order.Tasks(), Different: []Difference{}}
+	v.report = Reverification{Order: v.opt.Order, Title: v.order.Title, Release: v.rel.Name, First: v.order.Redundancy.First != nil, Tasks: v.order.Tasks(), Different: []Difference{}, Ends: []Difference{}}
 	v.inputs, err = openInputs(ctx, v.hub, v.opt.Order, v.order, v.opt.Input)
 	return err
 }
@@ -240,24 +252,48 @@ func (v *verifier) again(ctx context.Context, line wire.ResultLine) error {
 	if err != nil {
 		return err
 	}
-	o, err := v.opt.Engine.Run(ctx, sandbox.Task{SHA256: v.rel.ModuleSHA256, Module: v.module, Input: input, Args: v.order.Parameters,
-		Seed: sandbox.Seed(v.opt.Order, line.Task), Limits: limitsOf(v.rel)})
+	o, err := v.run(ctx, line.Task, input)
 	if err != nil {
 		return fmt.Errorf("task %d: %w", line.Task, err)
-	}
-	if o.End == sandbox.Cancelled {
-		return context.Cause(ctx)
 	}
 	what := differ(line, o)
 	v.count(func(r *Reverification) {
 		r.Rerun++
 		if what == "" {
 			r.Equal++
+			if how := badEnd(o); how != "" && len(r.Ends) < maxEnds {
+				r.Ends = append(r.Ends, Difference{line.Task, how})
+			}
 		} else {
 			r.Different = append(r.Different, Difference{line.Task, what})
 		}
 	})
 	return nil
+}
+
+// maxEnds is how many bad ends are listed.
+const maxEnds = 1000
+
+// badEnd says how a task ended, in the words of the engine here, or "".
+func badEnd(o sandbox.Outcome) string {
+	switch {
+	case o.End == sandbox.Exit && o.Code == 0:
+		return ""
+	case o.End == sandbox.Exit:
+		return fmt.Sprintf("exit with code %d", o.Code)
+	case o.Detail != "":
+		return fmt.Sprintf("%s: %s", o.End, o.Detail)
+	}
+	return string(o.End)
+}
+
+func (v *verifier) run(ctx context.Context, task uint64, input []byte) (sandbox.Outcome, error) {
+	o, err := v.opt.Engine.Run(ctx, sandbox.Task{SHA256: v.rel.ModuleSHA256, Module: v.module, Input: input, Args: v.order.Parameters,
+		Seed: sandbox.Seed(v.opt.Order, task), Limits: limitsOf(v.rel)})
+	if err == nil && o.End == sandbox.Cancelled {
+		err = context.Cause(ctx)
+	}
+	return o, err
 }
 
 // differ says how an accepted result is not what the task came to, or "".

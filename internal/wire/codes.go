@@ -42,6 +42,7 @@ const (
 	CodeUnauthorized   = "unauthorized"
 	CodeForbidden      = "forbidden"
 	CodeTimeout        = "timeout"
+	CodeBusy           = "busy" // what this is about is changing: try again
 	CodeFull           = "full" // the hub's disk is
 	CodeInternal       = "internal"
 )
@@ -100,6 +101,7 @@ var statuses = map[string]int{
 	CodeUnauthorized:   http.StatusUnauthorized,
 	CodeForbidden:      http.StatusForbidden,
 	CodeTimeout:        http.StatusRequestTimeout,
+	CodeBusy:           http.StatusServiceUnavailable,
 	CodeFull:           http.StatusInsufficientStorage,
 	CodeInternal:       http.StatusInternalServerError,
 }

@@ -64,11 +64,13 @@ type OrderInfo struct {
 	Tasks            uint64       `json:"tasks"`
 	Accepted         uint64       `json:"accepted"`  // tasks with an accepted outcome
 	Undecided        uint64       `json:"undecided"` // tasks on which too many votes disagreed
+	Withdrawn        uint64       `json:"withdrawn"` // verdicts, because a worker behind them was caught
 	Votes            uint64       `json:"votes"`     // on disk
 	Leases           int          `json:"leases"`    // lent now
 	Text             string       `json:"text"`      // the last progress text
 	CompletePermille int          `json:"complete_permille"`
 	Priority         int          `json:"priority"`
+	Redundancy       string       `json:"redundancy"` // vote, first or adaptive
 	Agree            int          `json:"agree"`
 	Of               int          `json:"of"`
 	NotBefore        canon.Time   `json:"not_before"`
@@ -90,6 +92,10 @@ type ResultLine struct {
 	Transcript canon.Digest `json:"transcript"`
 
 	Agree int `json:"agree"` // voices for this outcome; of an undecided task, for the strongest
+
+	Credibility float64 `json:"credibility,omitempty"` // if that is how it won
+	Audited     bool    `json:"audited,omitempty"`     // an auditor has said so
+	Round       uint32  `json:"round,omitempty"`       // how many verdicts on the task were withdrawn before
 }
 
 // Undecided stands in a ResultLine for the end of a task whose votes disagree
@@ -211,6 +217,13 @@ type SnapshotMade struct {
 	Snapshot string `json:"snapshot"` // the folder's name, in the data directory
 }
 
+// CreditLine is one line of GET /v1/credit.
+type CreditLine struct {
+	Worker Key    `json:"worker"`
+	Votes  uint64 `json:"votes"` // that won
+	Fuel   uint64 `json:"fuel"`  // of them
+}
+
 // VoteLine is one line of GET /v1/orders/<digest>/votes.
 type VoteLine struct {
 	Worker    Key        `json:"worker"`
@@ -218,4 +231,5 @@ type VoteLine struct {
 	Signature Signature  `json:"signature"`
 	Net       string     `json:"net"`
 	At        canon.Time `json:"at"`
+	Links     []byte     `json:"links,omitempty"` // of its transcript, of a disputed task of several segments
 }

@@ -9,7 +9,8 @@ import { checkAge, maxStatement } from "./statement.ts";
 
 const orderType = "countersign.order/v1";
 
-type Redundancy = { readonly vote?: { readonly agree: number; readonly of: number } };
+type Redundancy = { readonly vote?: { readonly agree: number; readonly of: number }; readonly first?: Record<string, never>; readonly adaptive?: Adaptive };
+type Adaptive = { readonly error_ppb: number; readonly checks_permille: number; readonly faulty_permille: number; readonly lies_permille: number };
 
 export type Order = {
   readonly type: string;
@@ -19,6 +20,7 @@ export type Order = {
   readonly input: { readonly list?: readonly string[]; readonly lines?: LinesRule; readonly chunks?: ChunksRule; readonly range?: RangeRule; readonly outputs?: OutputsRule };
   readonly parameters?: readonly string[];
   readonly redundancy: Redundancy;
+  readonly audit_permille?: number;
   readonly complete_permille: number;
   readonly priority: number;
   readonly not_before: string;
@@ -45,7 +47,7 @@ export async function openOrder(statement: Bytes, signature: Bytes, trusted: rea
 
 function rebuild(value: unknown): Order {
   const own = typeof value === "object" && value !== null ? Object.keys(value) : [];
-  const optional = ["after", "parameters"].filter((n) => own.includes(n));
+  const optional = ["after", "parameters", "audit_permille"].filter((n) => own.includes(n));
   const m = members(value, ...optional, "type", "title", "release_sha256", "input", "redundancy", "complete_permille", "priority", "not_before", "expires");
   const parameters = m.has("parameters") ? list(m, "parameters", text) : [];
   if (text(m, "type") !== orderType) throw new Failure("encoding", `statement: not of type ${orderType}`);
@@ -57,6 +59,7 @@ function rebuild(value: unknown): Order {
     input: rebuildInput(m.get("input")),
     ...(parameters.length > 0 && { parameters }),
     redundancy: rebuildRedundancy(m.get("redundancy")),
+    ...(m.has("audit_permille") && integer(m, "audit_permille") > 0 && { audit_permille: integer(m, "audit_permille") }),
     complete_permille: integer(m, "complete_permille"),
     priority: integer(m, "priority"),
     not_before: time(m, "not_before"),
@@ -108,18 +111,39 @@ function rebuildOutputs(value: unknown): OutputsRule {
 }
 
 function rebuildRedundancy(value: unknown): Redundancy {
-  const m = some(value, ["vote"]);
-  if (!m.has("vote")) return {};
-  const v = members(m.get("vote"), "agree", "of");
-  return { vote: { agree: integer(v, "agree"), of: integer(v, "of") } };
+  const m = some(value, ["vote", "first", "adaptive"]);
+  if (m.has("first")) members(m.get("first"));
+  return {
+    ...(m.has("vote") && { vote: rebuildVote(m.get("vote")) }),
+    ...(m.has("first") && { first: {} }),
+    ...(m.has("adaptive") && { adaptive: rebuildAdaptive(m.get("adaptive")) }),
+  };
+}
+
+function rebuildVote(value: unknown): { agree: number; of: number } {
+  const v = members(value, "agree", "of");
+  return { agree: integer(v, "agree"), of: integer(v, "of") };
+}
+
+function rebuildAdaptive(value: unknown): Adaptive {
+  const a = members(value, "error_ppb", "checks_permille", "faulty_permille", "lies_permille");
+  return { error_ppb: integer(a, "error_ppb"), checks_permille: integer(a, "checks_permille"), faulty_permille: integer(a, "faulty_permille"), lies_permille: integer(a, "lies_permille") };
+}
+
+function goodRedundancy({ vote, first, adaptive: a }: Redundancy): boolean {
+  if ([vote, first, a].filter((r) => r !== undefined).length !== 1) return false;
+  if (a !== undefined) {
+    return a.error_ppb >= 1 && a.error_ppb <= 1e6 && a.checks_permille >= 10 && a.checks_permille <= 1000 &&
+      a.faulty_permille >= 1 && a.faulty_permille <= 400 && a.lies_permille <= 999;
+  }
+  return vote === undefined || vote.agree >= 1 && vote.of >= vote.agree && vote.of <= 16 && 2 * vote.agree > vote.of;
 }
 
 function checkBounds(o: Order): InputRule {
-  const { vote } = o.redundancy;
-  const { after, parameters = [] } = o;
+  const { after, parameters = [], audit_permille: audit = 0 } = o;
   const good =
     o.title.length >= 1 && o.title.length <= 200 &&
-    vote !== undefined && vote.agree >= 1 && vote.of >= vote.agree && vote.of <= 16 && 2 * vote.agree > vote.of &&
+    goodRedundancy(o.redundancy) && audit <= 1000 && (audit === 0 || o.redundancy.first === undefined) &&
     parameters.length <= 16 && parameters.join("").length <= 4096 &&
     o.complete_permille >= 1 && o.complete_permille <= 1000 && o.priority <= 9 && millis(o.not_before) < millis(o.expires);
   const follows = after === undefined ? o.input.outputs === undefined : after.permille >= 1 && after.permille <= 1000;
