@@ -111,7 +111,7 @@ func facts(votes []store.Vote) (all []job.Vote) {
 func verdictFact(v store.Verdict) job.Verdict {
 	f := job.Verdict{Order: v.Order, Task: v.Task, Undecided: v.Undecided}
 	if e := v.Evidence; e != nil {
-		f.Round, f.At, f.Passed, f.Caught = e.Round, e.At, e.Passed, e.Caught
+		f.Audited, f.Round, f.At, f.Passed, f.Caught = e.Audit != nil, e.Round, e.At, e.Passed, e.Caught
 	}
 	return f
 }

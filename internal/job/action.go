@@ -71,7 +71,7 @@ type Decide struct {
 
 // Fact is a verdict as it is told to a machine when it starts.
 func (d *Decide) Fact() Verdict {
-	return Verdict{d.Order, d.Task, d.Undecided, d.Round, d.At, d.Passed, d.Caught}
+	return Verdict{d.Order, d.Task, d.Undecided, d.Audited, d.Round, d.At, d.Passed, d.Caught}
 }
 
 // Suspect says that a worker was caught: all verdicts with it behind them are to

@@ -348,3 +348,22 @@ func (s *sim) audited(d Decide) {
 	// An audit is on disk before anybody hears of it, so a crash does not lose it.
 	s.facts = append(s.facts, fact{withdrawal: true, verdict: &d, tell: func(m *Machine) { m.Verdict(s.now, d.Fact()) }})
 }
+
+// TestAuditStands: a verdict that an auditor confirmed is not withdrawn for a
+// worker that is caught later, also when its weighing had begun before.
+func TestAuditStands(t *testing.T) {
+	o := adaptive("a", 1, 10)
+	o.Adaptive.ErrorPPB = 1_000_000
+	m := running(t, Config{Key: [32]byte{1}}, o)
+	decided, _ := work(m, t0, []int{1, 2, 3, 4, 5, 6}, func(int, Lease) string { return "a" })
+	before := decided[0].Fact()
+	vote := Vote{Order: o.ID, Worker: key(1), Net: net(1), Outcome: outcome("a")}
+	a := Audit{Order: o.ID, Outcome: outcome("a"), Votes: []Vote{vote}, Verdict: &before, Accepted: outcome("a")}
+	if err := m.Auditable(a); err != nil {
+		t.Fatal(err)
+	}
+	m.Audit(t0, a)
+	if w, is := has[Withdraw](m.Recheck(t0, before, outcome("a"), []Vote{vote})); is {
+		t.Errorf("withdrawn: %+v", w)
+	}
+}

@@ -53,6 +53,7 @@ func (m *Machine) Audit(now time.Time, a Audit) []Action {
 	}
 	m.audited(t, &d)
 	o.inRound(a.Task, d.Round)
+	o.audited[a.Task] = true
 	m.conclude(t, d)
 	m.restate(now, o)
 	m.feed(now, feedSessions)

@@ -63,6 +63,7 @@ type order struct {
 	secret    [32]byte
 	rounds    map[uint64]uint32 // of tasks on which verdicts were withdrawn, how many
 	withdrawn uint64            // verdicts
+	audited   map[uint64]bool   // tasks whose verdict is an auditor's
 	leaving   map[uint64]bool   // tasks whose withdrawal is on its way to the disk
 }
 
@@ -91,7 +92,7 @@ func (m *Machine) Info(id canon.Digest) (Info, bool) {
 func (m *Machine) order(id canon.Digest) *order {
 	o := m.orders[id]
 	if o == nil {
-		o = &order{open: map[uint64]*task{}, needy: list.New(), lent: list.New(), rounds: map[uint64]uint32{}, leaving: map[uint64]bool{}}
+		o = &order{open: map[uint64]*task{}, needy: list.New(), lent: list.New(), rounds: map[uint64]uint32{}, leaving: map[uint64]bool{}, audited: map[uint64]bool{}}
 		o.ID = id
 		m.orders[id] = o
 	}

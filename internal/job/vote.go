@@ -122,6 +122,9 @@ func (m *Machine) Verdict(now time.Time, v Verdict) []Action {
 			}
 		}
 		o.inRound(task, v.Round)
+		if v.Audited {
+			o.audited[task] = true
+		}
 		o.settle(task, v.Undecided)
 		m.learn(o, v, false)
 		m.restate(now, o)

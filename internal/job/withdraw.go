@@ -12,6 +12,7 @@ type Verdict struct {
 	Order          canon.Digest
 	Task           uint64
 	Undecided      bool
+	Audited        bool   // it is an auditor's, and stands
 	Round          uint32 // how many verdicts on the task were withdrawn before
 	At             time.Time
 	Passed, Caught []wire.Key
@@ -23,7 +24,7 @@ func (m *Machine) Recheck(now time.Time, v Verdict, accepted wire.Outcome, votes
 	m.newDay(now)
 	o := m.orders[v.Order]
 	if o == nil || !o.admitted || o.Adaptive == nil || v.Undecided || v.Task >= o.Tasks || len(votes) == 0 ||
-		!o.decided.has(o.perm.position(v.Task)) || o.rounds[v.Task] != v.Round || o.leaving[v.Task] {
+		!o.decided.has(o.perm.position(v.Task)) || o.rounds[v.Task] != v.Round || o.leaving[v.Task] || o.audited[v.Task] {
 		return m.done()
 	}
 	t := &task{order: o, num: v.Task}
