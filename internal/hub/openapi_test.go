@@ -171,7 +171,7 @@ func fits(schema, v any, all map[string]any, at string) error {
 		}
 		return fitsText(s, v, at)
 	case float64:
-		if s["type"] != "integer" || v < 0 || v != float64(uint64(v)) {
+		if v < 0 || s["type"] != "number" && (s["type"] != "integer" || v != float64(uint64(v))) {
 			return wrong
 		}
 	case bool:
