@@ -26,6 +26,7 @@ type serveFlags struct {
 	title, origin                string
 	allowOrigins, proxies        []string
 	maxConnections, maxNetwork   int
+	maxRequests                  int
 	checkpointBytes              int64
 	reserveBytes                 uint64
 	keepFinished                 days
@@ -64,6 +65,7 @@ flag goes before the environment, and the environment before the file.`,
 	flags.StringSliceVar(&f.proxies, "trusted-proxy", nil, "`networks` of proxies whose X-Forwarded-For is believed, like 10.0.0.0/8")
 	flags.IntVar(&f.maxConnections, "max-connections", 0, "most worker connections (0: 20000)")
 	flags.IntVar(&f.maxNetwork, "max-per-network", 0, "most worker connections of one network prefix (0: 1024)")
+	flags.IntVar(&f.maxRequests, "max-requests", 0, "most HTTP requests a second of one network prefix, ten times as many at once (0: 500; none with --unsafe-one-network)")
 	flags.Int64Var(&f.checkpointBytes, "checkpoint-bytes", 0, "most `bytes` of checkpoints that are kept (0: 4 GiB)")
 	flags.Uint64Var(&f.reserveBytes, "reserve-bytes", 0, "lend and admit nothing while the disk has fewer `bytes` left (0: 64 MiB)")
 	flags.Var(&f.keepFinished, "keep-finished", "remove the votes of orders that ended so long ago, like 30d, at least 7d (0: never); results stay")
@@ -108,7 +110,7 @@ func (f *serveFlags) options(stderr io.Writer) (opt hub.Options, err error) {
 	}
 	opt = hub.Options{Data: f.data, Title: f.title, Origin: f.origin, AllowOrigins: f.allowOrigins,
 		SiteTokens: f.siteTokens, PrivateResults: f.privateResults,
-		MaxConnections: f.maxConnections, MaxPerNetwork: f.maxNetwork, CheckpointBytes: f.checkpointBytes, ReserveBytes: f.reserveBytes,
+		MaxConnections: f.maxConnections, MaxPerNetwork: f.maxNetwork, MaxRequests: f.maxRequests, CheckpointBytes: f.checkpointBytes, ReserveBytes: f.reserveBytes,
 		KeepFinished: time.Duration(f.keepFinished), UnsafeOneNetwork: f.oneNetwork}
 	f.log.set(&opt)
 	if opt.Root, err = f.root.load(); err != nil {

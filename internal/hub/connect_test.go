@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -196,6 +197,31 @@ func TestOrigin(t *testing.T) {
 	}
 	if got, _ := h.dial(nil); got != http.StatusBadRequest {
 		t.Errorf("no subprotocol: %d", got)
+	}
+}
+
+// TestRequestRate: a network that asks too often is refused, and others are not.
+func TestRequestRate(t *testing.T) {
+	h := startHub(t, Options{MaxRequests: 1, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
+	ask := func(from string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest("GET", "/v1/status", nil)
+		r.RemoteAddr = "127.0.0.1:1"
+		r.Header.Set("X-Forwarded-For", from)
+		return h.recorder(r)
+	}
+	refused := 0
+	for i := range 2 * requestBurst {
+		if a := ask(fmt.Sprintf("10.0.0.%d", i)); a.Code == http.StatusTooManyRequests {
+			if refused++; a.Header().Get("Retry-After") == "" || !strings.Contains(a.Body.String(), wire.CodeRate) {
+				t.Errorf("%v %s", a.Header(), a.Body)
+			}
+		}
+	}
+	if refused < requestBurst/2 || refused > requestBurst {
+		t.Errorf("%d of %d requests are refused", refused, 2*requestBurst)
+	}
+	if a := ask("10.0.1.1"); a.Code != http.StatusOK {
+		t.Errorf("another network: %d", a.Code)
 	}
 }
 

@@ -59,6 +59,9 @@ type Options struct {
 	TrustedProxies []netip.Prefix
 	// MaxConnections and MaxPerNetwork bound worker connections.
 	MaxConnections, MaxPerNetwork int
+	// MaxRequests bounds the HTTP requests a second of one network; 0: 500, and
+	// no bound with UnsafeOneNetwork.
+	MaxRequests int
 
 	// LeaseGrace and Reclaim are job.Config's Grace and Reclaim.
 	LeaseGrace, Reclaim time.Duration
@@ -88,6 +91,7 @@ type Options struct {
 const (
 	defaultMaxConnections = 20_000
 	defaultMaxPerNetwork  = 1024
+	defaultMaxRequests    = 500
 	defaultReserve        = 64 << 20
 	tickEvery             = 200 * time.Millisecond
 	maxAdmissions         = 2 // at the same time: each may compile 32 MiB

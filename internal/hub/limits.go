@@ -7,28 +7,67 @@ import (
 	"strings"
 	"sync"
 
+	"golang.org/x/time/rate"
+
 	"github.com/countersign/countersign/internal/job"
 	"github.com/countersign/countersign/internal/wire"
 )
 
-// limits count worker connections, overall and by network.
+// limits count worker connections, overall and by network, and requests by
+// network.
 type limits struct {
 	max, maxPerNetwork int
+	requests           rate.Limit // a second; bursts of requestBurst seconds' worth
 
 	mu       sync.Mutex
 	total    int
 	networks map[netip.Prefix]int
+	rates    map[netip.Prefix]*rate.Limiter
 }
 
+const (
+	requestBurst = 10      // seconds
+	maxRates     = 1 << 16 // networks that are told apart
+)
+
 func newLimits(opt Options) *limits {
-	l := &limits{max: opt.MaxConnections, maxPerNetwork: opt.MaxPerNetwork, networks: map[netip.Prefix]int{}}
+	l := &limits{max: opt.MaxConnections, maxPerNetwork: opt.MaxPerNetwork, requests: rate.Limit(opt.MaxRequests), networks: map[netip.Prefix]int{}, rates: map[netip.Prefix]*rate.Limiter{}}
 	if l.max == 0 {
 		l.max = defaultMaxConnections
 	}
 	if l.maxPerNetwork == 0 {
 		l.maxPerNetwork = defaultMaxPerNetwork
 	}
+	switch {
+	case l.requests > 0:
+	case opt.UnsafeOneNetwork: // all of them come from one place
+		l.requests = rate.Inf
+	default:
+		l.requests = defaultMaxRequests
+	}
 	return l
+}
+
+// request takes a request from its network's share.
+func (l *limits) request(client netip.Addr) error {
+	if l.requests == rate.Inf {
+		return nil
+	}
+	net := job.NetOf(client)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r := l.rates[net]
+	if r == nil {
+		if len(l.rates) >= maxRates {
+			clear(l.rates) // whoever comes from so many networks is not stopped by counting them
+		}
+		r = rate.NewLimiter(l.requests, int(requestBurst*l.requests))
+		l.rates[net] = r
+	}
+	if !r.Allow() {
+		return refusal(wire.CodeRate, "too many requests from %s", net)
+	}
+	return nil
 }
 
 // enter counts a connection in, unless there are too many.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"time"
 
@@ -80,6 +81,11 @@ func (h *Hub) guard(mux *http.ServeMux) http.Handler {
 			head.Set("Strict-Transport-Security", "max-age=31536000")
 		}
 		deadlines(w, readTimeout, readTimeout)
+		if err := h.limits.request(h.client(r)); err != nil {
+			head.Set("Retry-After", strconv.Itoa(requestBurst))
+			h.fault(w, r, err)
+			return
+		}
 		if err := h.guardOrigin(w, r); err != nil {
 			h.fault(w, r, err)
 			return

@@ -13,6 +13,7 @@ const (
 	CodeJoinTimeout   = "join_timeout"
 	CodeSlow          = "slow"        // the worker does not read
 	CodeConnections   = "connections" // too many connections
+	CodeRate          = "rate"        // too many requests
 	CodeClosing       = "closing"     // the hub shuts down
 
 	CodeLeaseInvalid  = "lease_invalid"
@@ -72,6 +73,7 @@ var statuses = map[string]int{
 	CodeJoinTimeout:   http.StatusRequestTimeout,
 	CodeSlow:          http.StatusRequestTimeout,
 	CodeConnections:   http.StatusTooManyRequests,
+	CodeRate:          http.StatusTooManyRequests,
 	CodeClosing:       http.StatusServiceUnavailable,
 
 	CodeLeaseInvalid:  http.StatusForbidden,
