@@ -64,6 +64,7 @@ func newRoot() *cobra.Command {
 run      a module on this machine
 work     as a native volunteer of a hub
 verify   the tasks of an order again, to compare with its results
+audit    tasks that votes could not decide, and some that they did, as a trusted auditor
 fleet    many volunteers, some of whom lie or vanish, against a hub of its own
 
 Exit codes: 0 done; 1 not done, or results that are not true; 2 (run) the module did not exit with code 0;
