@@ -261,13 +261,14 @@ func TestPoisonedLane(t *testing.T) {
 func TestAuthorStaysInItsLane(t *testing.T) {
 	h := startHub(t, Options{UnsafeOneNetwork: true})
 	r := newRunner(h)
-	h.submit(h.stepsOrder(1, 3, 5), "")
+	d := h.submit(h.stepsOrder(1, 3, 5), "")
 	author := h.join(1)
 	l := author.want(1)
 	_, at := r.run(l, nil, 3)
 	author.offer(author.checkpoint(l, at, 0))
 	author.send(&wire.Want{Leases: 0})
 	author.send(&wire.Return{ID: l.ID, Reason: wire.ReturnStopped})
+	eventually(t, "the lease is back", func() bool { return h.order(d).Leases == 0 })
 	other := h.join(2)
 	if got := other.want(1); got.Lane != l.Lane || got.Checkpoint == (canon.Digest{}) {
 		t.Fatalf("lent is %+v", got)
