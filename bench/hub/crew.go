@@ -47,7 +47,8 @@ type worker struct {
 	waits  []time.Duration
 	acks   atomic.Int64
 	frames atomic.Int64
-	count  *atomic.Bool // measuring now
+	count  *atomic.Bool  // measuring now
+	held   atomic.Uint64 // the task that it holds
 }
 
 // crew connects n workers that have joined.

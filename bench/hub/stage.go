@@ -35,6 +35,7 @@ type stage struct {
 	root, clock, researcher, another keys.SecretKey
 	policy                           *policy.Policy
 	release, order                   canon.Digest
+	task                             uint64 // that a worker holds
 }
 
 const tasks = 1 << 30

@@ -149,7 +149,7 @@ type Refused struct {
 // Kill ends work.
 type Kill struct {
 	Scope  Scope
-	Target string // digest, lease id, or "" for all
+	Target string // digest, TaskTarget, lease id, or "" for all
 	Reason string
 }
 
@@ -160,6 +160,7 @@ const (
 	KillAll     Scope = "all"
 	KillOrder   Scope = "order"
 	KillRelease Scope = "release"
+	KillTask    Scope = "task"
 	KillLease   Scope = "lease"
 )
 

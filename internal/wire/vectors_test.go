@@ -247,7 +247,7 @@ func badMessages(t *testing.T) map[string]string {
 		}
 		return strings.Replace(good[kind], old, new, 1)
 	}
-	id, checkpoint := testID.String(), canon.Sum([]byte("checkpoint")).String()
+	id, checkpoint, digest := testID.String(), canon.Sum([]byte("checkpoint")).String(), canon.Sum([]byte("order")).String()
 	return map[string]string{
 		"to_worker empty":                    "",
 		"to_worker null":                     "null",
@@ -317,6 +317,11 @@ func badMessages(t *testing.T) map[string]string {
 		"to_worker kill all target":          `{"type":"kill","scope":"all","target":"` + id + `","reason":""}`,
 		"to_worker kill order empty":         `{"type":"kill","scope":"order","target":"","reason":""}`,
 		"to_worker kill order id":            `{"type":"kill","scope":"order","target":"` + id + `","reason":""}`,
+		"to_worker kill task none":           `{"type":"kill","scope":"task","target":"` + digest + `","reason":""}`,
+		"to_worker kill task empty":          `{"type":"kill","scope":"task","target":"` + digest + `/","reason":""}`,
+		"to_worker kill task zero":           `{"type":"kill","scope":"task","target":"` + digest + `/01","reason":""}`,
+		"to_worker kill task large":          `{"type":"kill","scope":"task","target":"` + digest + `/` + fmt.Sprint(MaxTask+1) + `","reason":""}`,
+		"to_worker kill task upper":          `{"type":"kill","scope":"task","target":"` + strings.ToUpper(digest) + `/1","reason":""}`,
 		"to_worker kill reason long":         `{"type":"kill","scope":"all","target":"","reason":"` + strings.Repeat("x", MaxReason+1) + `"}`,
 		"to_worker error code empty":         `{"type":"error","code":"","message":""}`,
 		"to_worker error not ascii":          `{"type":"error","code":"slow","message":"caf` + "\u00e9" + `"}`,
