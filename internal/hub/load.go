@@ -164,7 +164,8 @@ func (h *Hub) loadOutputs(o *orderEntry) (taskInputs, error) {
 func (o *orderEntry) spec() job.Order {
 	agree, of := o.Redundancy.Voices()
 	spec := job.Order{ID: o.digest, Release: o.ReleaseSHA256, Tasks: o.Tasks(), Agree: agree, Of: of, First: o.Redundancy.First != nil,
-		CompletePermille: o.CompletePermille, Priority: o.Priority, Researcher: o.researcher, NotBefore: o.NotBefore.Time(), Expires: o.ends(), Seconds: o.release.seconds()}
+		CompletePermille: o.CompletePermille, Priority: o.Priority, Researcher: o.researcher, NotBefore: o.NotBefore.Time(), Expires: o.ends(), Seconds: o.release.seconds(),
+		Deadline: time.Duration(o.DeadlineSeconds) * time.Second}
 	if a := o.Redundancy.Adaptive; a != nil {
 		scope, _, _ := strings.Cut(o.release.Name, "/")
 		spec.Adaptive = &job.Adaptive{Scope: scope, ErrorPPB: a.ErrorPPB, ChecksPermille: a.ChecksPermille, Faulty: a.FaultyPermille, Lies: a.LiesPermille}

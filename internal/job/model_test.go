@@ -174,6 +174,9 @@ func (s *sim) lent(a Lend) {
 			s.rt.Fatalf("lent to a network that voted: %+v, %+v", v, l)
 		}
 	}
+	if lasts := l.Until.Sub(l.Since); lasts > o.Seconds+DefaultGrace || o.Deadline > 0 && lasts > o.Deadline {
+		s.rt.Fatalf("lent for %s: %+v", lasts, l)
+	}
 	s.lentLane(l, me)
 	s.lentTail(a)
 	if s.held[a.Session][l.ID] = true; len(s.held[a.Session]) > s.want[a.Session] {
@@ -840,7 +843,8 @@ func (s *sim) order() {
 	}
 	o := Order{ID: id, First: first, Adaptive: adaptive, Release: canon.Sum([]byte{'r', byte(n % 3)}), Researcher: fmt.Sprint(n % 2), Tasks: uint64(tasks),
 		Agree: agree, Of: of, CompletePermille: rapid.SampledFrom([]int{1000, 500}).Draw(s.rt, "complete"),
-		Priority: n / 3, NotBefore: s.now.Add(time.Duration(n-3) * 10 * time.Second), Expires: s.now.Add(24 * time.Hour), Seconds: 60 * time.Second}
+		Priority: n / 3, NotBefore: s.now.Add(time.Duration(n-3) * 10 * time.Second), Expires: s.now.Add(24 * time.Hour), Seconds: 60 * time.Second,
+		Deadline: rapid.SampledFrom([]time.Duration{0, 0, 10 * time.Second, 300 * time.Second}).Draw(s.rt, "deadline")}
 	s.follow(&o)
 	s.admit(o)
 }

@@ -22,6 +22,7 @@ type Order struct {
 	NotBefore        time.Time
 	Expires          time.Time     // of the order or its release, what is earlier
 	Seconds          time.Duration // the release's limit for one task
+	Deadline         time.Duration // in which a lent lane must be back, if that is less; 0: none
 
 	After         canon.Digest // the order that it follows; zero: none
 	AfterPermille int          // of that order's tasks, until which it waits

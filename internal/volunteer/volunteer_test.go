@@ -341,9 +341,11 @@ func TestStopReturnsLeases(t *testing.T) {
 
 func TestKill(t *testing.T) {
 	for name, kill := range map[string]func(s *scene) *wire.Kill{
-		"all":     func(*scene) *wire.Kill { return &wire.Kill{Scope: wire.KillAll} },
-		"order":   func(s *scene) *wire.Kill { return &wire.Kill{Scope: wire.KillOrder, Target: s.orderID.String()} },
-		"task":    func(s *scene) *wire.Kill { return &wire.Kill{Scope: wire.KillTask, Target: wire.TaskTarget(s.orderID, 1)} },
+		"all":   func(*scene) *wire.Kill { return &wire.Kill{Scope: wire.KillAll} },
+		"order": func(s *scene) *wire.Kill { return &wire.Kill{Scope: wire.KillOrder, Target: s.orderID.String()} },
+		"task": func(s *scene) *wire.Kill {
+			return &wire.Kill{Scope: wire.KillTask, Target: wire.TaskTarget(s.orderID, 1)}
+		},
 		"release": func(s *scene) *wire.Kill { return &wire.Kill{Scope: wire.KillRelease, Target: s.relID.String()} },
 		"lease":   func(*scene) *wire.Kill { return &wire.Kill{Scope: wire.KillLease, Target: wire.LeaseID{1}.String()} },
 	} {
