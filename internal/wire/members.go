@@ -97,6 +97,7 @@ func (*Error) fromHub()     {}
 func (m *Error) members(c *codec) {
 	c.code("code", &m.Code, 1)
 	c.text("message", &m.Message, 0, MaxErrorText)
+	integer(c, "retry", &m.Retry, 0, MaxRetry)
 }
 
 func (*Join) kind() string { return "join" }

@@ -171,6 +171,7 @@ type Resume struct{}
 type Error struct {
 	Code    string
 	Message string
+	Retry   uint32 // seconds after which to come again; 0: as the worker likes
 }
 
 // Join proves the worker's key.

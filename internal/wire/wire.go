@@ -38,6 +38,7 @@ const (
 	MaxText      = 256
 	MaxReason    = 200
 	MaxErrorText = 1000
+	MaxRetry     = 3600 // seconds
 
 	JoinTimeout   = 10 * time.Second
 	ProgressEvery = time.Second     // for each lease, at most

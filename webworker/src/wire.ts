@@ -60,7 +60,7 @@ export type FromHub =
   | { readonly type: "refused"; readonly id: string; readonly code: string; readonly message: string }
   | Kill
   | { readonly type: "resume" }
-  | { readonly type: "error"; readonly code: string; readonly message: string };
+  | { readonly type: "error"; readonly code: string; readonly message: string; readonly retry: number };
 
 export type ReturnReason = "stopped" | "deadline" | "fault" | "refused" | "killed";
 
@@ -135,7 +135,7 @@ function read(m: Members): FromHub {
     case "kill":
       return readKill(m);
     case "error":
-      return { type, code: m.code("code"), message: m.text("message", 0, 1000) };
+      return { type, code: m.code("code"), message: m.text("message", 0, 1000), retry: m.integer("retry", 0, 3600) };
     default:
       throw new WireError("unknown type");
   }
