@@ -21,6 +21,7 @@ const (
 	writeTimeout = 30 * time.Second
 	closeTimeout = 2 * time.Second
 	maxOutgoing  = 512 // messages that wait for a worker to read
+	uselessPrice = 50  // messages that a useless vote or checkpoint counts as, beside itself
 )
 
 // session is one worker connection. Between messages it holds one goroutine,
@@ -61,9 +62,10 @@ type outgoing struct {
 func (h *Hub) serve(conn *websocket.Conn, client netip.Addr, origin string, end func()) {
 	s := &session{hub: h, conn: conn, client: client, origin: origin, net: job.NetOf(client), limiter: rate.NewLimiter(wire.MaxRate, wire.MaxBurst)}
 	s.ctx, s.cancel = context.WithCancel(h.ctx)
-	conn.SetReadLimit(wire.MaxToHub)
+	conn.SetReadLimit(wire.MaxJoin) // whoever has not joined gets no memory
 	err := s.join()
 	if err == nil {
+		conn.SetReadLimit(wire.MaxToHub)
 		go s.stay(end) // on a fresh stack: joining takes a deep one, and idle workers are many
 		return
 	}
@@ -169,7 +171,7 @@ func (s *session) read(ctx context.Context) ([]wire.FromWorker, error) {
 	typ, data, err := s.conn.Read(ctx)
 	if err != nil {
 		if errors.Is(err, websocket.ErrMessageTooBig) {
-			return nil, refusal(wire.CodeMessage, "frame: over %d bytes", wire.MaxToHub)
+			return nil, refusal(wire.CodeMessage, "frame: too long")
 		}
 		return nil, err
 	}
@@ -181,7 +183,15 @@ func (s *session) read(ctx context.Context) ([]wire.FromWorker, error) {
 		return nil, err
 	}
 	// A worker that sends too fast waits: its messages stay in its socket.
-	return all, s.limiter.WaitN(ctx, len(all))
+	return all, s.limiter.WaitN(ctx, len(all)+len(data)/wire.RateBytes)
+}
+
+// useless lets a worker pay for a vote or checkpoint that is refused, or was here
+// before: they are the dearest messages to look at, and cost nothing to make up. Its
+// network pays too, as for a request, so that many connections are not the way around.
+func (s *session) useless() error {
+	s.limiter.ReserveN(time.Now(), uselessPrice)
+	return s.hub.limits.request(s.client)
 }
 
 // listen takes messages until the connection ends; its error, if any, is the
@@ -207,10 +217,13 @@ func (h *Hub) handle(s *session, m wire.FromWorker) error {
 	case *wire.Progress:
 		h.progress(s, m)
 	case *wire.Offer:
-		h.offer(s, m)
+		if !h.offer(s, m) {
+			return s.useless()
+		}
 	case *wire.Result:
 		if err := h.take(s, m); err != nil {
 			h.refuse(s, m.Vote.Lease, err)
+			return s.useless()
 		}
 	case *wire.Return:
 		h.giveBack(s, m)

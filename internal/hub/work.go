@@ -178,6 +178,8 @@ func (h *Hub) durable(s *session, v store.Vote, put store.Put) {
 	}
 	if put == store.Stored {
 		h.counted(v.Order)
+	} else if err := s.useless(); err != nil {
+		s.leave(public(err))
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
