@@ -139,7 +139,7 @@ func (a *honest) work(ctx context.Context, w *worker) {
 			case <-ctx.Done():
 			case <-tick.C:
 				l := <-leases
-				if r, err := w.vote(l); err == nil {
+				if r, err := w.signed(l); err == nil {
 					sent.Store(l.ID, time.Now())
 					_ = w.send(ctx, r) // the reader sees that the connection ended
 				}

@@ -102,7 +102,7 @@ func (m *mob) reading(ctx context.Context, w *worker) {
 
 func (m *mob) flood(ctx context.Context, n int) {
 	var once sync.Once
-	frame := make([]wire.Message, wire.MaxBatch)
+	frame := make([]wire.FromWorker, wire.MaxBatch)
 	for i := range frame {
 		frame[i] = &wire.Want{Leases: uint32(i % 2)}
 	}
@@ -136,7 +136,7 @@ func (m *mob) replay(ctx context.Context, n int) { m.vote(ctx, n, 0) }
 
 // vote sends one vote again and again, with a signature that is so wrong.
 func (m *mob) vote(ctx context.Context, n int, wrong byte) {
-	var frame []wire.Message
+	var frame []wire.FromWorker
 	m.joined(ctx, n, func(w *worker) error {
 		if frame == nil {
 			l, err := m.lease(ctx, w)
@@ -144,11 +144,11 @@ func (m *mob) vote(ctx context.Context, n int, wrong byte) {
 				return err
 			}
 			m.reading(ctx, w)
-			r, err := w.vote(l)
+			r, err := w.signed(l)
 			if err != nil {
 				return err
 			}
-			r.Signature[7] += wrong
+			r.Seal.Signature[7] += wrong
 			for range wire.MaxBatch {
 				frame = append(frame, r)
 			}
@@ -238,7 +238,7 @@ func (m *mob) halfOpen(ctx context.Context, n int) {
 }
 
 func (m *mob) silent(ctx context.Context, n int) {
-	frame := make([]wire.Message, wire.MaxBatch)
+	frame := make([]wire.FromWorker, wire.MaxBatch)
 	m.joined(ctx, n, func(w *worker) error {
 		if frame[0] == nil {
 			for i := range frame { // each is refused, with a message
@@ -285,4 +285,12 @@ func (m *mob) requests(ctx context.Context, n int) {
 		_, _ = io.Copy(io.Discard, a.Body)
 		a.Body.Close()
 	}
+}
+
+// signed is a vote of a worker's with a signature and a token of its own.
+func (w *worker) signed(l *wire.Lease) (r *wire.Result, err error) {
+	r = w.vote(l)
+	r.Token = l.Token
+	r.Seal, err = wire.SignVote(&r.Vote, w.key)
+	return r, err
 }

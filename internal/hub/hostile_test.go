@@ -26,7 +26,7 @@ func TestUselessVotes(t *testing.T) {
 			bad.send(wire.SignJoin(bad.hello, bad.key, "test/1"))
 			next[*wire.Welcome](bad)
 			r := bad.result(bad.want(1), "x")
-			r.Signature[7] += wrong
+			r.Seal.Signature[7] += wrong
 			data, err := wire.Encode(r)
 			if err != nil {
 				t.Fatal(err)

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -168,22 +169,42 @@ func (h *Hub) leave(s *session) {
 // read returns the messages of the next frame, of which there is one at least.
 // An error without a code means that the connection is gone.
 func (s *session) read(ctx context.Context) ([]wire.FromWorker, error) {
-	typ, data, err := s.conn.Read(ctx)
-	if err != nil {
-		if errors.Is(err, websocket.ErrMessageTooBig) {
-			return nil, refusal(wire.CodeMessage, "frame: too long")
-		}
-		return nil, err
-	}
-	if typ != websocket.MessageText {
-		return nil, refusal(wire.CodeMessage, "message: binary; messages are text")
-	}
-	all, err := wire.DecodeFromWorker(data)
+	all, size, err := s.readFrame(ctx)
 	if err != nil {
 		return nil, err
 	}
 	// A worker that sends too fast waits: its messages stay in its socket.
-	return all, s.limiter.WaitN(ctx, len(all)+len(data)/wire.RateBytes)
+	if err := s.limiter.WaitN(ctx, len(all)+size/wire.RateBytes); err != nil {
+		return nil, err
+	}
+	return all, wire.OpenSheet(all, s.worker)
+}
+
+// readFrame reads and decodes the next frame, and returns its length. While there is none, a session has
+// no buffer: idle workers are many.
+func (s *session) readFrame(ctx context.Context) (all []wire.FromWorker, size int, err error) {
+	typ, r, err := s.conn.Reader(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	if typ != websocket.MessageText {
+		return nil, 0, refusal(wire.CodeMessage, "message: binary; messages are text")
+	}
+	b := frames.Get().(*bytes.Buffer)
+	defer func() {
+		if b.Cap() <= maxKeptFrame {
+			b.Reset()
+			frames.Put(b)
+		}
+	}()
+	if _, err := b.ReadFrom(r); errors.Is(err, websocket.ErrMessageTooBig) {
+		return nil, 0, refusal(wire.CodeMessage, "frame: too long")
+	} else if err != nil {
+		return nil, 0, err
+	}
+	size = b.Len()
+	all, err = wire.DecodeFromWorker(b.Bytes()) // copies what it keeps
+	return all, size, err
 }
 
 // useless lets a worker pay for a vote or checkpoint that is refused, or was here
@@ -193,6 +214,11 @@ func (s *session) useless() error {
 	s.limiter.ReserveN(time.Now(), uselessPrice)
 	return s.hub.limits.request(s.client)
 }
+
+// frames are buffers for frames that are being read.
+var frames = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+const maxKeptFrame = 128 << 10
 
 // listen takes messages until the connection ends; its error, if any, is the
 // worker's.
@@ -223,8 +249,12 @@ func (h *Hub) handle(s *session, m wire.FromWorker) error {
 	case *wire.Result:
 		if err := h.take(s, m); err != nil {
 			h.refuse(s, m.Vote.Lease, err)
+			if canon.ClassOf(err) == wire.CodeLeaseToken {
+				return nil // it comes again with the token, and cost nothing
+			}
 			return s.useless()
 		}
+	case *wire.Sheet: // its votes were given their seals by it
 	case *wire.Return:
 		h.giveBack(s, m)
 	default:
