@@ -23,6 +23,7 @@ type Report struct {
 	Votes     int      `json:"votes"`
 	Verdicts  int      `json:"verdicts"`
 	Undecided int      `json:"undecided"` // of the verdicts
+	Stopped   int      `json:"stopped"`   // of the verdicts: that tasks were stopped
 	Audits    int      `json:"audits"`    // of the verdicts
 	Pruned    int      `json:"pruned"`    // orders that ended long ago, whose votes were removed
 	Problems  []string `json:"problems"`  // at most maxProblems
@@ -259,6 +260,8 @@ func (c *checker) verdicts() error {
 		switch n := c.support[vote{v.Order, v.Task, v.Outcome}]; {
 		case o == nil:
 			c.problem("verdict on task %d of order %s: there is no such order", v.Task, v.Order)
+		case v.Stopped:
+			c.report.Stopped++
 		case v.Undecided:
 			c.report.Undecided++
 		case v.Evidence != nil && v.Evidence.Audit != nil:

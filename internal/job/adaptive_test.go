@@ -158,7 +158,7 @@ func (s *sim) withdraw(v Verdict) {
 	s.facts = slices.DeleteFunc(s.facts, func(f fact) bool {
 		return f.verdict != nil && f.verdict.Order == v.Order && f.verdict.Task == v.Task
 	})
-	s.facts = append(s.facts, fact{withdrawal: true, tell: func(m *Machine) { m.Withdrawn(s.now, v, nil) }})
+	s.facts = append(s.facts, fact{barrier: true, tell: func(m *Machine) { m.Withdrawn(s.now, v, nil) }})
 	s.carry(s.m.Withdrawn(s.now, v, slices.Clone(s.votes[v.Order][v.Task])))
 }
 
@@ -346,7 +346,7 @@ func (s *sim) audited(d Decide) {
 		return f.verdict != nil && f.verdict.Order == d.Order && f.verdict.Task == d.Task
 	})
 	// An audit is on disk before anybody hears of it, so a crash does not lose it.
-	s.facts = append(s.facts, fact{withdrawal: true, verdict: &d, tell: func(m *Machine) { m.Verdict(s.now, d.Fact()) }})
+	s.facts = append(s.facts, fact{barrier: true, verdict: &d, tell: func(m *Machine) { m.Verdict(s.now, d.Fact()) }})
 }
 
 // TestAuditStands: a verdict that an auditor confirmed is not withdrawn for a

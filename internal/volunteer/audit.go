@@ -93,6 +93,8 @@ func (a *auditor) choose(ctx context.Context) ([]uint64, error) {
 			return fmt.Errorf("the hub has a result of task %d, there are %d", line.Task, a.order.Tasks())
 		case line.Audited:
 			a.decided[line.Task] = true
+		case line.End == wire.Stopped: // nobody wants it
+			a.decided[line.Task] = true
 		case line.End == wire.Undecided:
 			escalated = append(escalated, line.Task)
 		case rand.IntN(1000) < a.opt.SamplePermille:

@@ -52,6 +52,7 @@ type Reverification struct {
 	Tasks     uint64       `json:"tasks"`     // of the order
 	Results   uint64       `json:"results"`   // accepted by the hub
 	Undecided uint64       `json:"undecided"` // tasks on which votes disagreed
+	Stopped   uint64       `json:"stopped"`   // tasks that somebody stopped
 	Rerun     uint64       `json:"rerun"`
 	Equal     uint64       `json:"equal"`
 	Different []Difference `json:"different"` // by task
@@ -217,8 +218,12 @@ func (v *verifier) results(ctx context.Context, lines chan<- wire.ResultLine) er
 			return fmt.Errorf("results of order %s: task %d comes out of order, or is none of its %d tasks", v.opt.Order.Short(), line.Task, v.report.Tasks)
 		}
 		next = line.Task + 1
-		if line.End == wire.Undecided {
+		switch line.End {
+		case wire.Undecided:
 			v.count(func(r *Reverification) { r.Undecided++ })
+			return nil
+		case wire.Stopped:
+			v.count(func(r *Reverification) { r.Stopped++ })
 			return nil
 		}
 		v.count(func(r *Reverification) { r.Results++ })
