@@ -231,5 +231,6 @@ type VoteLine struct {
 	Signature Signature  `json:"signature"`
 	Net       string     `json:"net"`
 	At        canon.Time `json:"at"`
-	Links     []byte     `json:"links,omitempty"` // of its transcript, of a disputed task of several segments
+	Links     []byte     `json:"links,omitempty"`   // of its transcript, of a disputed task of several segments
+	Refuted   bool       `json:"refuted,omitempty"` // an auditor found a segment of it wrong
 }
