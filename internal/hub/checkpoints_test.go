@@ -300,19 +300,25 @@ func TestHostileCheckpoints(t *testing.T) {
 		return len(entries)
 	}
 	for name, spoil := range map[string]func(*wire.Offer){
-		"state":         func(o *wire.Offer) { o.State = []byte("other") },
-		"output":        func(o *wire.Offer) { o.Output = append(o.Output, '.') },
-		"links":         func(o *wire.Offer) { o.Links = o.Links[wire.LinkSize:] },
-		"signature":     func(o *wire.Offer) { o.Signature[3]++ },
-		"no token":      func(o *wire.Offer) { o.Token = "a.b.c" },
-		"foreign token": func(o *wire.Offer) { o.Token = theirs.Token },
-		"other task":    func(o *wire.Offer) { *o = *w.signOffer(l, altered(o, func(r *wire.Reached) { r.Task = 1 - r.Task })) },
-		"other lane":    func(o *wire.Offer) { *o = *w.signOffer(l, altered(o, func(r *wire.Reached) { r.Lane++ })) },
-		"other lease":   func(o *wire.Offer) { *o = *w.signOffer(l, altered(o, func(r *wire.Reached) { r.Lease[2]++ })) },
-		"other module":  func(o *wire.Offer) { *o = *w.signOffer(l, altered(o, func(r *wire.Reached) { r.Module[2]++ })) },
-		"other input":   func(o *wire.Offer) { *o = *w.signOffer(l, altered(o, func(r *wire.Reached) { r.Input[2]++ })) },
-		"fuel":          func(o *wire.Offer) { *o = *w.signOffer(l, altered(o, func(r *wire.Reached) { r.Fuel = 1e9 + 1 })) },
-		"segments":      func(o *wire.Offer) { *o = *w.signOffer(l, altered(o, func(r *wire.Reached) { r.Segments = 9 })) },
+		"state":     func(o *wire.Offer) { o.State = []byte("other") },
+		"output":    func(o *wire.Offer) { o.Output = append(o.Output, '.') },
+		"links":     func(o *wire.Offer) { o.Links = o.Links[wire.LinkSize:] },
+		"signature": func(o *wire.Offer) { o.Signature[3]++ },
+		"no token": func(o *wire.Offer) {
+			*o = *w.signOffer(l, altered(o, func(r *wire.Reached) { r.Lease[2]++ }))
+			o.Token = "a.b.c"
+		},
+		"foreign token": func(o *wire.Offer) {
+			*o = *w.signOffer(l, altered(o, func(r *wire.Reached) { r.Lease = theirs.ID }))
+			o.Token = theirs.Token
+		},
+		"other task":   func(o *wire.Offer) { *o = *w.signOffer(l, altered(o, func(r *wire.Reached) { r.Task = 1 - r.Task })) },
+		"other lane":   func(o *wire.Offer) { *o = *w.signOffer(l, altered(o, func(r *wire.Reached) { r.Lane++ })) },
+		"other lease":  func(o *wire.Offer) { *o = *w.signOffer(l, altered(o, func(r *wire.Reached) { r.Lease[2]++ })) },
+		"other module": func(o *wire.Offer) { *o = *w.signOffer(l, altered(o, func(r *wire.Reached) { r.Module[2]++ })) },
+		"other input":  func(o *wire.Offer) { *o = *w.signOffer(l, altered(o, func(r *wire.Reached) { r.Input[2]++ })) },
+		"fuel":         func(o *wire.Offer) { *o = *w.signOffer(l, altered(o, func(r *wire.Reached) { r.Fuel = 1e9 + 1 })) },
+		"segments":     func(o *wire.Offer) { *o = *w.signOffer(l, altered(o, func(r *wire.Reached) { r.Segments = 9 })) },
 		"long output": func(o *wire.Offer) {
 			o.Output = make([]byte, 65537)
 			*o = *w.signOffer(l, altered(o, func(r *wire.Reached) { r.Output = canon.Sum(o.Output) }))
@@ -341,7 +347,7 @@ func TestHostileCheckpoints(t *testing.T) {
 		t.Errorf("%d are kept within 5 seconds", kept)
 	}
 	h.clock.advance(wire.KeptEvery)
-	if kept := w.offer(w.checkpoint(l, later, 0)); kept != 4 || files() != 1 {
+	if kept := w.offer(w.checkpoint(l, later, 0)); kept != 4 || files() != 2 {
 		t.Errorf("%d are kept after 5 seconds, %d files", kept, files())
 	}
 	if kept := w.offer(good); kept != 4 {
@@ -366,7 +372,7 @@ func TestHostileCheckpoints(t *testing.T) {
 	if report, err := Check(h.opt.Data, true); err != nil || report.Lanes != 1 || len(report.Problems) != 0 {
 		t.Errorf("check: %+v, %v", report, err)
 	}
-	if err := os.Truncate(filepath.Join(h.opt.Data, "checkpoints", entryIn(t, h)), 100); err != nil {
+	if err := os.Truncate(filepath.Join(h.opt.Data, "checkpoints", furthestIn(t, h)), 100); err != nil {
 		t.Fatal(err)
 	}
 	if report, err := Check(h.opt.Data, true); err != nil || len(report.Problems) != 1 {
@@ -374,13 +380,20 @@ func TestHostileCheckpoints(t *testing.T) {
 	}
 }
 
-// entryIn names the one checkpoint file.
-func entryIn(t *testing.T, h *testHub) string {
+// furthestIn names the file of the one lane's furthest checkpoint, behind which
+// are two that the lane has passed.
+func furthestIn(t *testing.T, h *testHub) (name string) {
 	entries, err := os.ReadDir(filepath.Join(h.opt.Data, "checkpoints"))
-	if err != nil || len(entries) != 1 {
+	if err != nil || len(entries) != 3 {
 		t.Fatalf("%d files, %v", len(entries), err)
 	}
-	return entries[0].Name()
+	size := int64(-1)
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil && info.Size() > size {
+			name, size = e.Name(), info.Size()
+		}
+	}
+	return name
 }
 
 func altered(o *wire.Offer, change func(*wire.Reached)) wire.Checkpoint {

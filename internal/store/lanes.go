@@ -60,7 +60,7 @@ func (s *Store) PutCheckpoint(c Checkpoint, file []byte, done func(kept bool, er
 // putCheckpoint returns the file that is not needed any more.
 func putCheckpoint(tx *bolt.Tx, c Checkpoint, roomy func(netip.Prefix) bool) (kept bool, gone []canon.Digest, err error) {
 	if tx.Bucket(bucketVerdicts).Get(taskKey(c.Order, c.Task)) != nil {
-		return false, []canon.Digest{c.File}, nil
+		return false, unneeded(tx, c), nil
 	}
 	lanes := tx.Bucket(bucketLanes)
 	lane := laneKey(c.Order, c.Task, c.Lane)
@@ -71,7 +71,7 @@ func putCheckpoint(tx *bolt.Tx, c Checkpoint, roomy func(netip.Prefix) bool) (ke
 	case best.File == c.File:
 		return true, nil, nil
 	case best.Segments >= c.Segments:
-		return false, []canon.Digest{c.File}, nil
+		return false, unneeded(tx, c), nil
 	case best.Segments > 0 && roomy(best.Net):
 		gone, err = pass(tx, best)
 	case best.Segments > 0:

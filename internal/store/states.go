@@ -44,6 +44,15 @@ func pass(tx *bolt.Tx, c Checkpoint) (gone []canon.Digest, err error) {
 	return []canon.Digest{extra.File}, tx.Bucket(bucketStates).Delete(stateKey(extra))
 }
 
+// unneeded is the file of a checkpoint that is not taken, unless it is kept
+// already as one that its lane has passed.
+func unneeded(tx *bolt.Tx, c Checkpoint) []canon.Digest {
+	if v := tx.Bucket(bucketStates).Get(stateKey(c)); v != nil && bytes.Contains(v, c.File[:]) {
+		return nil
+	}
+	return []canon.Digest{c.File}
+}
+
 // crowded is the place of the state that is missed the least: without it the
 // widest gap stays the narrowest.
 func crowded(all []Checkpoint) int {
