@@ -62,10 +62,29 @@ type site struct {
 type nans struct {
 	m      *wasm.Module
 	sites  []site
-	stack  []value
+	stack  []operands
+	height int // of the stack, in operands
 	frames []nanFrame
-	locals []value
 	moved  bool // what is known of a local has changed
+
+	types  wasm.Locals
+	params uint32
+	locals []nanLocal // by index
+	round  uint32     // counts when everything was forgotten
+	unsure bool       // of locals that have not been set since, nothing is known
+}
+
+// operands are some operands in a row of which the same is known: a call of two
+// bytes may give a thousand. Raw ones stand alone.
+type operands struct {
+	value
+	count int
+}
+
+// nanLocal is what is known of a local since a round.
+type nanLocal struct {
+	value
+	round uint32
 }
 
 type nanFrame struct {
@@ -81,36 +100,40 @@ const maxNaNPasses = 5
 
 // function finds the sites of defined function i.
 func (n *nans) function(i int) {
-	n.locals = n.locals[:0]
-	add := func(t wasm.ValType, count uint32, known state) {
-		if t != wasm.F32 && t != wasm.F64 && t != wasm.V128 {
-			known = exact
-		}
-		for range count {
-			n.locals = append(n.locals, value{state: known})
-		}
+	n.types.Begin(n.m, i)
+	n.forget(false)
+	if c := int(n.m.NumLocals(i)) - len(n.locals); c > 0 {
+		n.locals = append(n.locals, make([]nanLocal, c)...)
 	}
-	for _, t := range n.m.Types[n.m.Funcs[i]].Params {
-		add(t, 1, exact)
-	}
-	for _, l := range n.m.Code[i].Locals {
-		add(l.Type, l.Count, number) // 0
-	}
+	n.params = uint32(len(n.m.Types[n.m.Funcs[i]].Params))
 	for pass := 1; ; pass++ {
 		n.pass(i)
 		if !n.moved {
 			return
 		}
 		if pass == maxNaNPasses {
-			for l := range n.locals {
-				n.locals[l].state = exact
-			}
+			n.forget(true)
 		}
 	}
 }
 
+// forget starts over: then a local is 0, if it is no parameter, or may be anything.
+func (n *nans) forget(unsure bool) { n.round, n.unsure = n.round+1, unsure }
+
+// local is what is known of a local.
+func (n *nans) local(i uint32) *value {
+	l := &n.locals[i]
+	if l.round != n.round {
+		l.round, l.value = n.round, value{state: exact}
+		if t := n.types.Type(i); i >= n.params && !n.unsure && (t == wasm.F32 || t == wasm.F64 || t == wasm.V128) {
+			l.state = number
+		}
+	}
+	return &l.value
+}
+
 func (n *nans) pass(i int) {
-	n.sites, n.stack, n.moved = n.sites[:0], n.stack[:0], false
+	n.sites, n.stack, n.height, n.moved = n.sites[:0], n.stack[:0], 0, false
 	t := &n.m.Types[n.m.Funcs[i]]
 	n.frames = append(n.frames[:0], nanFrame{typ: &wasm.FuncType{Results: t.Results}})
 	in := n.m.Instrs(i)
@@ -121,15 +144,40 @@ func (n *nans) pass(i int) {
 
 func (n *nans) top() *nanFrame { return &n.frames[len(n.frames)-1] }
 
-func (n *nans) push(v value) { n.stack = append(n.stack, v) }
+func (n *nans) push(v value) { n.pushMany(v, 1) }
+
+func (n *nans) pushMany(v value, count int) {
+	if count > 0 {
+		n.stack = append(n.stack, operands{v, count})
+		n.height += count
+	}
+}
+
+// take takes at most so many operands off, of which the same is known.
+func (n *nans) take(most int) (v value, count int) {
+	most = min(most, n.height-n.top().height)
+	if most <= 0 {
+		return value{}, 0 // nothing runs here
+	}
+	last := &n.stack[len(n.stack)-1]
+	v, count = last.value, min(most, last.count)
+	n.height -= count
+	if last.count -= count; last.count == 0 {
+		n.stack = n.stack[:len(n.stack)-1]
+	}
+	return v, count
+}
 
 func (n *nans) pop() value {
-	if len(n.stack) <= n.top().height {
-		return value{} // nothing runs here
-	}
-	v := n.stack[len(n.stack)-1]
-	n.stack = n.stack[:len(n.stack)-1]
+	v, _ := n.take(1)
 	return v
+}
+
+// cut takes off what the open block has put on the stack.
+func (n *nans) cut() {
+	for n.height > n.top().height {
+		n.take(n.height)
+	}
 }
 
 // observe has something look at the bits of a value.
@@ -139,8 +187,8 @@ func (n *nans) observe(v value) {
 	}
 }
 
-// take has arithmetic of a lane look at a value: it cannot tell NaNs apart.
-func (n *nans) take(v value, l lane) {
+// use has arithmetic of a lane look at a value: it cannot tell NaNs apart.
+func (n *nans) use(v value, l lane) {
 	if v.lane != l {
 		n.observe(v)
 	}
@@ -153,16 +201,17 @@ func (n *nans) result(v *wasm.Instr, l lane) {
 }
 
 func (n *nans) observeTop(count int) {
-	for range count {
-		n.observe(n.pop())
+	for count > 0 {
+		v, taken := n.take(count)
+		if taken == 0 {
+			return
+		}
+		n.observe(v)
+		count -= taken
 	}
 }
 
-func (n *nans) pushExact(count int) {
-	for range count {
-		n.push(value{state: exact})
-	}
-}
+func (n *nans) pushExact(count int) { n.pushMany(value{state: exact}, count) }
 
 // merge pushes one of two values of a lane, with the bits that it had.
 func (n *nans) merge(v *wasm.Instr, a, b value) {
@@ -238,14 +287,14 @@ func (n *nans) open(v *wasm.Instr) {
 }
 
 func (n *nans) enter(t *wasm.FuncType, loop, dead bool) {
-	n.frames = append(n.frames, nanFrame{typ: t, loop: loop, height: len(n.stack), dead: dead})
+	n.frames = append(n.frames, nanFrame{typ: t, loop: loop, height: n.height, dead: dead})
 	n.pushExact(len(t.Params))
 }
 
 func (n *nans) close() nanFrame {
 	f := *n.top()
 	n.observeTop(len(f.typ.Results))
-	n.stack = n.stack[:min(f.height, len(n.stack))]
+	n.cut()
 	n.frames = n.frames[:len(n.frames)-1]
 	if len(n.frames) == 0 {
 		n.frames = append(n.frames, nanFrame{typ: &wasm.FuncType{}}) // behind the function's end
@@ -254,7 +303,7 @@ func (n *nans) close() nanFrame {
 }
 
 func (n *nans) leave() {
-	n.stack = n.stack[:min(n.top().height, len(n.stack))]
+	n.cut()
 	n.top().dead = true
 }
 
@@ -281,7 +330,7 @@ func (n *nans) plain(v *wasm.Instr) {
 		b, a := n.pop(), n.pop()
 		n.merge(v, a, b)
 	case wasm.OpLocalGet:
-		if l := n.locals[v.A]; l.state == raw {
+		if l := *n.local(v.A); l.state == raw {
 			n.result(v, l.lane)
 		} else {
 			n.push(l)
@@ -314,7 +363,7 @@ func (n *nans) plain(v *wasm.Instr) {
 // set puts a value into a local. What is known of the local only ever gets less:
 // number, raw of one lane, exact.
 func (n *nans) set(i uint32, v value) {
-	l := &n.locals[i]
+	l := n.local(i)
 	switch {
 	case n.top().dead || v.state == number:
 	case v.state == exact, l.state == exact, l.state == raw && l.lane != v.lane:
@@ -333,12 +382,12 @@ func (n *nans) typed(v *wasm.Instr) {
 	switch a.kind {
 	case arithmetic:
 		for range a.operands {
-			n.take(n.pop(), a.from)
+			n.use(n.pop(), a.from)
 		}
 		n.result(v, a.to)
 	case test:
 		for range a.operands {
-			n.take(n.pop(), a.from)
+			n.use(n.pop(), a.from)
 		}
 		n.pushExact(1)
 	case makes:

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"encoding/binary"
@@ -256,12 +257,20 @@ func (w *worker) vote(l *wire.Lease) *wire.Result {
 	return &wire.Result{Vote: v, Output: output, Links: transcript[:]}
 }
 
+var frames = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
 func (w *worker) receive(ctx context.Context) ([]wire.FromHub, error) {
-	_, data, err := w.conn.Read(ctx)
+	_, r, err := w.conn.Reader(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return wire.DecodeFromHub(data)
+	b := frames.Get().(*bytes.Buffer)
+	defer frames.Put(b)
+	b.Reset()
+	if _, err := b.ReadFrom(r); err != nil {
+		return nil, err
+	}
+	return wire.DecodeFromHub(b.Bytes())
 }
 
 // send writes a frame of at most wire.MaxBatch messages.

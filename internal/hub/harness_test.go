@@ -436,8 +436,10 @@ func (w *worker) result(l *wire.Lease, output string) *wire.Result {
 	return w.sign(l, voteFor(l, output), output)
 }
 
+var factorSum = canon.Sum(payloads.FactorModule)
+
 func voteFor(l *wire.Lease, output string) wire.Vote {
-	return wire.Vote{Type: wire.VoteType, Order: l.Order, Task: l.Task, Lane: l.Lane, Lease: l.ID, Module: canon.Sum(payloads.FactorModule),
+	return wire.Vote{Type: wire.VoteType, Order: l.Order, Task: l.Task, Lane: l.Lane, Lease: l.ID, Module: factorSum,
 		Input: canon.Sum(l.Input), End: wire.EndExit, Fuel: 7, Output: canon.Sum([]byte(output)),
 		Segments: 1, Transcript: canon.Sum([]byte("link of " + output))}
 }

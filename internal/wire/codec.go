@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 
 	"github.com/countersign/countersign/internal/canon"
@@ -127,13 +126,24 @@ func (c *codec) token(name string, s *string, lo, hi int) {
 
 // enum is one of some words.
 func enum[T ~string](c *codec, name string, v *T, allowed ...T) {
-	s := string(*v)
-	c.text(name, &s, 0, 32)
-	if s != string(*v) { // an encoder writes nothing: others may read the message
-		*v = T(s)
+	m, ok := c.reading(name, isString)
+	if !ok {
+		return
 	}
-	if c.err == nil && !slices.Contains(allowed, *v) {
-		c.fail("member %q cannot be %q", name, s)
+	for _, word := range allowed {
+		if m != nil && string(m.value) == string(word) {
+			*v = word
+			return
+		}
+		if m == nil && *v == word {
+			c.quote(name, string(word))
+			return
+		}
+	}
+	if m != nil {
+		c.fail("member %q cannot be %.40q", name, m.value)
+	} else {
+		c.fail("member %q cannot be %.40q", name, string(*v))
 	}
 }
 

@@ -122,8 +122,9 @@ func decodeAll[M Message](frame []byte, limit int, union map[string]func() M) ([
 		return nil, canon.Fail(CodeMessage, "frame: %d messages, at most %d allowed", n, MaxBatch)
 	}
 	var all []M
+	var p parser
 	for data := range bytes.SplitSeq(frame, []byte{newline}) {
-		m, err := decode(data, union)
+		m, err := decode(&p, data, union)
 		if err != nil {
 			return nil, err
 		}
@@ -158,27 +159,26 @@ func Append(out []byte, m Message) ([]byte, error) {
 
 const maxKind = 16
 
-func decode[M Message](data []byte, union map[string]func() M) (M, error) {
+func decode[M Message](p *parser, data []byte, union map[string]func() M) (M, error) {
 	var none M
-	o, err := parseObject(data)
+	o, err := p.parse(data)
 	if err != nil {
 		return none, err
 	}
 	c := codec{in: o}
-	var kind string
-	c.text("type", &kind, 1, maxKind)
-	if c.err != nil {
+	kind, ok := c.reading("type", isString)
+	if !ok {
 		return none, c.failed("of unknown type")
 	}
-	create, ok := union[kind]
+	create, ok := union[string(kind.value)]
 	if !ok {
-		return none, canon.Fail(CodeMessage, "message: type %q is not known here", kind)
+		return none, canon.Fail(CodeMessage, "message: type %.40q is not known here", kind.value)
 	}
 	m := create()
 	m.members(&c)
 	c.close()
 	if c.err != nil {
-		return none, c.failed(kind)
+		return none, c.failed(m.kind())
 	}
 	return m, nil
 }
