@@ -18,7 +18,7 @@ import (
 // the policy of today, at the time of their admission. What it no longer
 // admits is kept, shown, and not lent.
 func (h *Hub) load() error {
-	for _, step := range []func() error{h.loadReleases, h.loadOrders, h.loadStops, h.loadKills, h.loadVerdicts, h.loadWithdrawals, h.loadCheckpoints, h.loadVotes} {
+	for _, step := range []func() error{h.loadReleases, h.loadOrders, h.loadStops, h.loadKills, h.loadVerdicts, h.loadWithdrawals, h.loadRefutations, h.loadCheckpoints, h.loadVotes} {
 		if err := step(); err != nil {
 			return err
 		}

@@ -37,39 +37,41 @@ func net(n int) netip.Prefix {
 }
 
 func outcome(s string) wire.Outcome {
-	return wire.Outcome{End: wire.EndExit, Fuel: 7, Output: canon.Sum([]byte(s)), Segments: 1}
+	return wire.Outcome{End: wire.EndExit, Fuel: 7, Output: canon.Sum([]byte(s)), Segments: 1, Transcript: canon.Sum([]byte("link of " + s))}
 }
 
 // sim drives a machine with random events, believes nothing that it says, and
 // checks what it does against the rules.
 type sim struct {
-	rt       *rapid.T
-	cfg      Config
-	m        *Machine
-	now      time.Time
-	orders   map[canon.Digest]Order
-	stops    []target
-	off      map[canon.Digest]map[uint64]bool // tasks that were stopped
-	votes    map[canon.Digest]map[uint64][]Vote
-	kept     map[laneKey]*keptLane
-	offered  map[wire.LeaseID]time.Time
-	verdicts map[canon.Digest]map[uint64]Decide
-	facts    []fact
-	live     map[wire.LeaseID]Lease
-	past     []Lease // ended without a vote: late ones may come
-	sessions map[SessionID]int
-	want     map[SessionID]int
-	held     map[SessionID]map[wire.LeaseID]bool
-	next     SessionID
-	halted   bool
-	room     map[SessionID]int
-	took     map[SessionID]pace
-	gather   map[canon.Digest]bool // orders whose inputs are asked for: true, and made
-	behind   time.Duration         // the clock, for having been set back
-	narrow   bool                  // one order of one task: everybody meets there
-	rounds   map[canon.Digest]map[uint64]uint32
-	suspects []wire.Key
-	nested   bool
+	rt          *rapid.T
+	cfg         Config
+	m           *Machine
+	now         time.Time
+	orders      map[canon.Digest]Order
+	stops       []target
+	off         map[canon.Digest]map[uint64]bool // tasks that were stopped
+	votes       map[canon.Digest]map[uint64][]Vote
+	kept        map[laneKey]*keptLane
+	offered     map[wire.LeaseID]time.Time
+	verdicts    map[canon.Digest]map[uint64]Decide
+	facts       []fact
+	live        map[wire.LeaseID]Lease
+	past        []Lease // ended without a vote: late ones may come
+	sessions    map[SessionID]int
+	want        map[SessionID]int
+	held        map[SessionID]map[wire.LeaseID]bool
+	next        SessionID
+	halted      bool
+	room        map[SessionID]int
+	took        map[SessionID]pace
+	gather      map[canon.Digest]bool // orders whose inputs are asked for: true, and made
+	behind      time.Duration         // the clock, for having been set back
+	narrow      bool                  // one order of one task: everybody meets there
+	rounds      map[canon.Digest]map[uint64]uint32
+	suspects    []wire.Key
+	refutations []Refutation
+	refuted     map[canon.Digest]map[uint64]map[canon.Digest]bool
+	nested      bool
 }
 
 // laneKey names a lane, and keptLane is what the simulated disk has of it.
@@ -89,7 +91,7 @@ type keptLane struct {
 func newSim(rt *rapid.T, cfg Config) *sim {
 	s := &sim{rt: rt, cfg: cfg, now: t0, orders: map[canon.Digest]Order{}, votes: map[canon.Digest]map[uint64][]Vote{}, kept: map[laneKey]*keptLane{}, offered: map[wire.LeaseID]time.Time{},
 		verdicts: map[canon.Digest]map[uint64]Decide{}, live: map[wire.LeaseID]Lease{}, sessions: map[SessionID]int{},
-		want: map[SessionID]int{}, held: map[SessionID]map[wire.LeaseID]bool{}, room: map[SessionID]int{}, took: map[SessionID]pace{}, gather: map[canon.Digest]bool{}, off: map[canon.Digest]map[uint64]bool{}, rounds: map[canon.Digest]map[uint64]uint32{}}
+		want: map[SessionID]int{}, held: map[SessionID]map[wire.LeaseID]bool{}, room: map[SessionID]int{}, took: map[SessionID]pace{}, gather: map[canon.Digest]bool{}, off: map[canon.Digest]map[uint64]bool{}, rounds: map[canon.Digest]map[uint64]uint32{}, refuted: map[canon.Digest]map[uint64]map[canon.Digest]bool{}}
 	s.m = New(cfg)
 	s.carry(s.m.Settle(s.now))
 	return s
@@ -257,7 +259,7 @@ func (s *sim) lentTail(a Lend) {
 // heard reports whether a lease's network has voted on its task, by a late vote.
 func (s *sim) heard(l Lease) bool {
 	net := s.netOf(Vote{Worker: l.Worker, Net: l.Net})
-	return slices.ContainsFunc(s.votes[l.Order][l.Task], func(v Vote) bool { return s.netOf(v) == net })
+	return slices.ContainsFunc(s.counted(l.Order, l.Task), func(v Vote) bool { return s.netOf(v) == net })
 }
 
 // openFor reports whether a worker may go on with a lane that has a checkpoint.
@@ -514,7 +516,7 @@ func (s *sim) support(order canon.Digest, task uint64) (voices map[wire.Outcome]
 	seen := map[wire.Outcome]map[int]bool{}
 	for i, g := range s.spread(order, task) {
 		heard = max(heard, g)
-		v := s.votes[order][task][i]
+		v := s.counted(order, task)[i]
 		if seen[v.Outcome] == nil {
 			seen[v.Outcome] = map[int]bool{}
 		}
@@ -529,7 +531,7 @@ func (s *sim) support(order canon.Digest, task uint64) (voices map[wire.Outcome]
 
 // spread numbers the votes of a task: what hangs together has one number.
 func (s *sim) spread(order canon.Digest, task uint64) []int {
-	votes := s.votes[order][task]
+	votes := s.counted(order, task)
 	behind := make([]map[string]bool, len(votes))
 	for i, v := range votes {
 		behind[i] = map[string]bool{"net " + s.netOf(v): true}
@@ -726,8 +728,9 @@ func (s *sim) events() map[string]func(*rapid.T) {
 				s.jump(rapid.SampledFrom([]time.Duration{-time.Hour, -time.Minute, time.Hour, 24 * time.Hour}).Draw(s.rt, "by"))
 			}
 		}),
-		"order": draw(s.order),
-		"audit": draw(s.audit),
+		"order":  draw(s.order),
+		"audit":  draw(s.audit),
+		"refute": draw(s.refute),
 		"stop": draw(func() {
 			if rapid.IntRange(0, 9).Draw(s.rt, "really") == 0 {
 				t := target{wire.KillOrder, canon.Sum([]byte{byte(rapid.IntRange(0, 5).Draw(s.rt, "order"))})}

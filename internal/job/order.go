@@ -64,10 +64,11 @@ type order struct {
 	needy     *list.List        // of *task: open and in need of lanes
 	lent      *list.List        // of *lease, in the order of lending
 	secret    [32]byte
-	rounds    map[uint64]uint32 // of tasks on which verdicts were withdrawn, how many
-	withdrawn uint64            // verdicts
-	audited   map[uint64]bool   // tasks whose verdict is an auditor's
-	leaving   map[uint64]bool   // tasks whose withdrawal is on its way to the disk
+	rounds    map[uint64]uint32                // of tasks on which verdicts were withdrawn, how many
+	withdrawn uint64                           // verdicts
+	audited   map[uint64]bool                  // tasks whose verdict is an auditor's
+	leaving   map[uint64]bool                  // tasks whose withdrawal is on its way to the disk
+	refuted   map[uint64]map[canon.Digest]bool // transcripts of tasks that an auditor found wrong
 }
 
 // Info is how an order stands.
@@ -96,7 +97,7 @@ func (m *Machine) Info(id canon.Digest) (Info, bool) {
 func (m *Machine) order(id canon.Digest) *order {
 	o := m.orders[id]
 	if o == nil {
-		o = &order{open: map[uint64]*task{}, needy: list.New(), lent: list.New(), rounds: map[uint64]uint32{}, leaving: map[uint64]bool{}, audited: map[uint64]bool{}, stops: map[uint64]string{}, off: map[uint64]bool{}}
+		o = &order{open: map[uint64]*task{}, needy: list.New(), lent: list.New(), rounds: map[uint64]uint32{}, leaving: map[uint64]bool{}, audited: map[uint64]bool{}, stops: map[uint64]string{}, off: map[uint64]bool{}, refuted: map[uint64]map[canon.Digest]bool{}}
 		o.ID = id
 		m.orders[id] = o
 	}

@@ -23,7 +23,7 @@ type Verdict struct {
 }
 
 // PutVerdict makes a verdict durable, forgets the outputs that lost and the task's
-// checkpoints, and then calls done. A verdict that is there stays. If PutVerdict returns an error,
+// checkpoints, unless its transcripts differ, and then calls done. A verdict that is there stays. If PutVerdict returns an error,
 // done is not called. It never waits for room, so that it may be called when a
 // vote is told to be durable; verdicts are no more than votes.
 func (s *Store) PutVerdict(v Verdict, done func(error)) error {
@@ -32,7 +32,7 @@ func (s *Store) PutVerdict(v Verdict, done func(error)) error {
 		if err := putVerdict(tx, v); err != nil {
 			return err
 		}
-		gone, err = dropLanes(tx, taskKey(v.Order, v.Task))
+		gone, err = endLanes(tx, taskKey(v.Order, v.Task))
 		return err
 	}
 	return s.group.submit(write{size: len(encodeVerdict(v)), now: true, apply: apply, done: func(err error) {

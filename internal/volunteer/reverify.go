@@ -114,12 +114,14 @@ func openVerifier(ctx context.Context, opt *ReverifyOptions) (*verifier, error) 
 		}
 		src.trust = f
 	}
+	v.source = src
 	return v, v.fetch(ctx, src)
 }
 
 type verifier struct {
 	opt    *ReverifyOptions
 	hub    *client.Client
+	source *source
 	order  *release.Order
 	rel    *release.Release
 	module []byte
@@ -293,12 +295,16 @@ func badEnd(o sandbox.Outcome) string {
 }
 
 func (v *verifier) run(ctx context.Context, task uint64, input []byte) (sandbox.Outcome, error) {
-	o, err := v.opt.Engine.Run(ctx, sandbox.Task{SHA256: v.rel.ModuleSHA256, Module: v.module, Input: input, Args: v.order.Parameters,
-		Seed: sandbox.Seed(v.opt.Order, task), Limits: limitsOf(v.rel)})
+	o, err := v.opt.Engine.Run(ctx, v.task(task, input))
 	if err == nil && o.End == sandbox.Cancelled {
 		err = context.Cause(ctx)
 	}
 	return o, err
+}
+
+func (v *verifier) task(number uint64, input []byte) sandbox.Task {
+	return sandbox.Task{SHA256: v.rel.ModuleSHA256, Module: v.module, Input: input, Args: v.order.Parameters,
+		Seed: sandbox.Seed(v.opt.Order, number), Limits: limitsOf(v.rel)}
 }
 
 // differ says how an accepted result is not what the task came to, or "".

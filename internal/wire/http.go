@@ -236,7 +236,8 @@ type VoteLine struct {
 	Sheet     *Place     `json:"sheet,omitempty"` // that is signed, and the vote's place on it
 	Net       string     `json:"net"`
 	At        canon.Time `json:"at"`
-	Links     []byte     `json:"links,omitempty"` // of its transcript, of a disputed task of several segments
+	Links     []byte     `json:"links,omitempty"`   // of its transcript, of a disputed task of several segments
+	Refuted   bool       `json:"refuted,omitempty"` // an auditor found a segment of it wrong
 }
 
 // Seal is the worker's, of the vote.
