@@ -56,7 +56,7 @@ func newRoot() *cobra.Command {
 		Long: `signer is the researcher's tool.
 
 Offline:   new, key, build, release, order, policy, index, verify, inspect
-At a hub:  clock, publish, submit, status, results, stop
+At a hub:  clock, publish, submit, status, results, pause, resume, stop
 The log:   log, witness
 
 Secret keys never leave this machine; a hub gets statements and signatures only.
@@ -68,7 +68,7 @@ Exit codes: 0 done; 1 not done; 3 something did not verify or was refused.`,
 		SilenceErrors: true,
 	}
 	root.AddCommand(newCommand(), keyCommand(), buildCommand(), releaseCommand(), orderCommand(), policyCommand(), indexCommand(), clockCommand(),
-		verifyCommand(), inspectCommand(), publishCommand(), submitCommand(), statusCommand(), resultsCommand(), stopCommand(),
+		verifyCommand(), inspectCommand(), publishCommand(), submitCommand(), statusCommand(), resultsCommand(), pauseCommand(), resumeCommand(), stopCommand(),
 		logCommand(), witnessCommand())
 	return root
 }

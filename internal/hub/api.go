@@ -264,7 +264,7 @@ func (h *Hub) Status() wire.StatusInfo {
 	defer h.mu.Unlock()
 	s.Halted, s.Reason = h.machine.Halted()
 	s.Leases, s.Workers = h.machine.Leases()
-	for _, state := range []job.State{job.Queued, job.Running, job.Done, job.Stopped, job.Ended} {
+	for _, state := range []job.State{job.Queued, job.Running, job.Paused, job.Done, job.Stopped, job.Ended} {
 		s.Orders[string(state)] = 0
 	}
 	for _, o := range orders {

@@ -18,7 +18,7 @@ import (
 // the policy of today, at the time of their admission. What it no longer
 // admits is kept, shown, and not lent.
 func (h *Hub) load() error {
-	for _, step := range []func() error{h.loadReleases, h.loadOrders, h.loadStops, h.loadKills, h.loadVerdicts, h.loadWithdrawals, h.loadCheckpoints, h.loadVotes} {
+	for _, step := range []func() error{h.loadReleases, h.loadOrders, h.loadStops, h.loadPauses, h.loadKills, h.loadVerdicts, h.loadWithdrawals, h.loadCheckpoints, h.loadVotes} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -199,10 +199,10 @@ func (h *Hub) loadKills() error {
 	})
 }
 
-// applyKill brings an operator's kill or resume into effect.
+// applyKill brings an operator's kill, pause or resume into effect.
 func (h *Hub) applyKill(now time.Time, k store.Kill) []job.Action {
 	switch {
-	case k.Resume:
+	case k.Scope == wire.KillAll && k.Resume:
 		h.halt = ""
 		return h.rehalt(now)
 	case k.Scope == wire.KillAll:
@@ -213,6 +213,9 @@ func (h *Hub) applyKill(now time.Time, k store.Kill) []job.Action {
 	if err != nil {
 		h.log.Error("a kill names no digest", "target", k.Target)
 		return nil
+	}
+	if k.Pause || k.Resume {
+		return h.machine.Pause(now, job.Pause{Order: d, Operator: true, Sequence: k.Seq, Paused: k.Pause, Reason: k.Reason})
 	}
 	return h.machine.Stop(now, k.Scope, d, k.Reason)
 }

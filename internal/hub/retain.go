@@ -24,7 +24,7 @@ func (h *Hub) noteEnd(order canon.Digest, state job.State) {
 		}
 	}
 	var err error
-	if state == job.Queued || state == job.Running {
+	if state == job.Queued || state == job.Running || state == job.Paused {
 		err = h.store.DropEnded(order, done)
 	} else {
 		err = h.store.PutEnded(order, h.now(), done)

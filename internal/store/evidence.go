@@ -110,6 +110,9 @@ func (s *Store) Withdraw(order canon.Digest, number uint64, round uint32, done f
 		if err := tx.Bucket(bucketWithdrawn).Put(task, rounds); err != nil {
 			return err
 		}
+		if err := noteDecision(tx, order[:], Decision{Task: number, Round: round, Withdrawn: true}); err != nil {
+			return err
+		}
 		return dropVerdict(tx, v, task)
 	}})
 }

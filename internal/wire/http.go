@@ -1,6 +1,10 @@
 package wire
 
-import "github.com/countersign/countersign/internal/canon"
+import (
+	"slices"
+
+	"github.com/countersign/countersign/internal/canon"
+)
 
 // Bodies of the hub's HTTP answers and requests. A client ignores members that
 // it does not know, because these say how things stand and authorise nothing.
@@ -22,6 +26,12 @@ type ReleaseAdmitted struct {
 type OrderAdmitted struct {
 	Order canon.Digest `json:"order"`
 	Tasks uint64       `json:"tasks"`
+}
+
+// PauseAdmitted answers POST /v1/pauses.
+type PauseAdmitted struct {
+	Pause    canon.Digest `json:"pause"`
+	Sequence uint64       `json:"sequence"`
 }
 
 // StopAdmitted answers POST /v1/stops.
@@ -59,7 +69,7 @@ type OrderInfo struct {
 	Title            string       `json:"title"`
 	Release          canon.Digest `json:"release"`
 	Name             string       `json:"name"`  // of the release
-	State            string       `json:"state"` // queued, running, done, stopped or expired
+	State            string       `json:"state"` // queued, running, paused, done, stopped or expired
 	Reason           string       `json:"reason,omitempty"`
 	Tasks            uint64       `json:"tasks"`
 	Accepted         uint64       `json:"accepted"`  // tasks with an accepted outcome
@@ -78,7 +88,9 @@ type OrderInfo struct {
 }
 
 // Ended reports whether nothing more will happen to an order in that state.
-func (o *OrderInfo) Ended() bool { return o.State != "queued" && o.State != "running" }
+func (o *OrderInfo) Ended() bool {
+	return slices.Contains([]string{"done", "stopped", "expired"}, o.State)
+}
 
 // ResultLine is one line of GET /v1/orders/<digest>/results.
 type ResultLine struct {
@@ -167,6 +179,13 @@ type KillRequest struct {
 	Scope  Scope  `json:"scope"` // all, order or release
 	Target string `json:"target"`
 	Reason string `json:"reason"`
+}
+
+// PauseRequest is the body of POST /v1/pause, with the operator's token.
+type PauseRequest struct {
+	Order  canon.Digest `json:"order"`
+	Paused bool         `json:"paused"` // false: it goes on, as far as operators say
+	Reason string       `json:"reason"`
 }
 
 // MaxTokenList is how many tokens are listed at most.
