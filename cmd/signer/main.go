@@ -24,7 +24,23 @@ const (
 	exitOK      = 0
 	exitFailed  = 1 // what was asked for did not happen
 	exitRefused = 3 // something did not verify
+
+	// How an order ended, or stands: of submit --watch, results --follow and
+	// status --exit-code.
+	exitStopped   = 4
+	exitExpired   = 5
+	exitPaused    = 6
+	exitUndecided = 7 // done, and some tasks have no result
+	exitGoesOn    = 8 // queued or running
 )
+
+// standing is an order that is not done as its researcher would like.
+type standing struct {
+	code int
+	text string
+}
+
+func (e *standing) Error() string { return e.text }
 
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -43,6 +59,10 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		return exitFailed
 	}
 	fmt.Fprintln(stderr, "signer:", err)
+	var s *standing
+	if errors.As(err, &s) {
+		return s.code
+	}
 	if canon.ClassOf(err) != "" {
 		return exitRefused
 	}
@@ -63,7 +83,10 @@ Secret keys never leave this machine; a hub gets statements and signatures only.
 Passwords are asked for on the terminal, or taken from --password-file, or from
 the environment variable COUNTERSIGN_PASSWORD.
 
-Exit codes: 0 done; 1 not done; 3 something did not verify or was refused.`,
+Exit codes: 0 done; 1 not done; 3 something did not verify or was refused.
+Of submit --watch, results --follow and status --exit-code: 0 the order is done;
+4 it was stopped; 5 it has expired; 6 it is paused; 7 it is done, but some tasks
+have no result, because their workers could not agree; 8 it is queued or running.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}

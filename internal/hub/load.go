@@ -100,7 +100,7 @@ func (h *Hub) loadOrders() error {
 		if err != nil {
 			return fmt.Errorf("order %s: %w", st.Digest.Short(), err)
 		}
-		entry := &orderEntry{Order: o, digest: st.Digest, release: rel, seq: st.Seq, blob: st.Input}
+		entry := &orderEntry{Order: o, digest: st.Digest, admitted: st.At, release: rel, seq: st.Seq, blob: st.Input}
 		if who != nil {
 			entry.researcher = who.Key.String() // nobody's order is stopped
 		}
@@ -223,6 +223,9 @@ func (h *Hub) applyKill(now time.Time, k store.Kill) []job.Action {
 func (h *Hub) loadVerdicts() error {
 	return h.store.Verdicts(func(v store.Verdict) error {
 		h.results.Add(1)
+		if o, err := h.catalog.order(v.Order); err == nil {
+			o.stats.verdict(&v, false)
+		}
 		h.perform(h.machine.Verdict(h.now(), verdictFact(v)))
 		return nil
 	})
@@ -230,7 +233,7 @@ func (h *Hub) loadVerdicts() error {
 
 func (h *Hub) loadVotes() error {
 	return h.store.Votes(func(v store.Vote) error {
-		h.counted(v.Order)
+		h.counted(&v)
 		_, actions := h.machine.Cast(h.now(), fact(v))
 		h.perform(actions)
 		return nil
@@ -238,10 +241,11 @@ func (h *Hub) loadVotes() error {
 }
 
 // counted notes a vote that is on disk.
-func (h *Hub) counted(order canon.Digest) {
+func (h *Hub) counted(v *store.Vote) {
 	h.stored.Add(1)
-	if o, err := h.catalog.order(order); err == nil {
+	if o, err := h.catalog.order(v.Order); err == nil {
 		o.votes.Add(1)
+		o.stats.vote(v)
 	}
 }
 

@@ -32,6 +32,7 @@ const (
 )
 
 func (h *Hub) operations() []operation {
+	after := []parameter{{"after", "a cursor: what was decided after it, in the order of decision"}}
 	from := []parameter{{"from", "the first task, in ascending order; 0 by default"}}
 	signed := []string{"statement", "signature"}
 	var readers []role
@@ -54,7 +55,8 @@ func (h *Hub) operations() []operation {
 		{method: "GET", path: "/v1/orders", summary: "All orders.", handle: h.getOrders, answer: wire.OrderList{}},
 		{method: "GET", path: "/v1/orders/{order}", summary: "How an order stands.", handle: h.getOrder, answer: wire.OrderInfo{}},
 		{method: "GET", path: "/v1/orders/{order}/input", summary: "An order's input file, or its gathered inputs.", handle: h.getInput, auth: readers, content: anyBytes},
-		{method: "GET", path: "/v1/orders/{order}/results", summary: "The verdicts of an order.", handle: h.getResults, auth: readers, query: from, content: jsonLines, answer: wire.ResultLine{}},
+		{method: "GET", path: "/v1/orders/{order}/results", summary: "The verdicts of an order.", handle: h.getResults, auth: readers, query: append(from, after...), content: jsonLines, answer: wire.ResultLine{}},
+		{method: "GET", path: "/v1/orders/{order}/events", summary: "What happens to an order, as server-sent events: order, result and end.", handle: h.getEvents, auth: readers, query: after, content: wire.EventStream},
 		{method: "GET", path: "/v1/orders/{order}/votes", summary: "The votes on an order.", handle: h.getVotes, auth: []role{roleAuditor, roleOperator},
 			query: from, content: jsonLines, answer: wire.VoteLine{}},
 		{method: "POST", path: "/v1/audits", summary: "Says what a task comes to: the verdict from then on.", handle: h.postAudit, auth: []role{roleAuditor},

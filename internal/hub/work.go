@@ -11,6 +11,7 @@ import (
 // here waits for a disk or a network.
 func (h *Hub) perform(actions []job.Action) {
 	for _, a := range actions {
+		h.count(a)
 		switch a := a.(type) {
 		case job.Lend:
 			h.metrics.lent.Inc()
@@ -139,6 +140,7 @@ func (h *Hub) take(s *session, m *wire.Result) error {
 		h.fail(err)
 		return refusal(wire.CodeInternal, "the hub cannot write")
 	}
+	h.took(l)
 	return nil
 }
 
@@ -174,7 +176,7 @@ func (h *Hub) durable(s *session, v store.Vote, put store.Put) {
 		return
 	}
 	if put == store.Stored {
-		h.counted(v.Order)
+		h.counted(&v)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()

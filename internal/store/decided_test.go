@@ -34,6 +34,15 @@ func wait(t testing.TB, f func(done func(error)) error) {
 	}
 }
 
+func withdraw(s *Store, task uint64, done func(error)) error {
+	return s.Withdraw(canon.Sum([]byte("order")), task, 0, func(gone *Verdict, err error) {
+		if gone == nil || gone.Task != task {
+			err = fmt.Errorf("withdrawn was %+v, %w", gone, err)
+		}
+		done(err)
+	})
+}
+
 // read returns all that was decided after a cursor, in pages of n.
 func read(t testing.TB, s *Store, after uint64, n int) (lines []string, cursor uint64) {
 	t.Helper()
@@ -72,11 +81,11 @@ func TestDecided(t *testing.T) {
 			t.Errorf("%q, then %d", got, cursor)
 		}
 	}
-	wait(t, func(done func(error)) error { return s.Withdraw(order, 2, 0, done) })
+	wait(t, func(done func(error)) error { return withdraw(s, 2, done) })
 	if got, _ := read(t, s, 4, 100); !slices.Equal(got, []string{"5: 2 withdrawn"}) {
 		t.Errorf("after a withdrawal: %q", got)
 	}
-	wait(t, func(done func(error)) error { return s.Withdraw(order, 5, 0, done) })
+	wait(t, func(done func(error)) error { return withdraw(s, 5, done) })
 	decide(t, s, 5, "better", 1)
 	vote := sampleVote(300, 1, "of 300")
 	audit := Verdict{Order: order, Task: 300, Outcome: vote.Outcome(), Agree: 1,
@@ -117,7 +126,7 @@ func TestMigrateDecided(t *testing.T) {
 	for _, task := range []uint64{7, 2, 300} {
 		decide(t, s, task, fmt.Sprint("of ", task), 0)
 	}
-	wait(t, func(done func(error)) error { return s.Withdraw(canon.Sum([]byte("order")), 7, 0, done) })
+	wait(t, func(done func(error)) error { return withdraw(s, 7, done) })
 	decide(t, s, 7, "other", 1)
 	older := func(leave bool) {
 		t.Helper()

@@ -85,6 +85,41 @@ type OrderInfo struct {
 	Of               int          `json:"of"`
 	NotBefore        canon.Time   `json:"not_before"`
 	Expires          canon.Time   `json:"expires"`
+
+	Timeline   []Moment    `json:"timeline,omitempty"`   // of one order alone
+	Statistics *Statistics `json:"statistics,omitempty"` // likewise
+}
+
+// Moment is when an order entered a state, and how many tasks had been accepted,
+// had ended undecided and had been withdrawn then.
+type Moment struct {
+	At        canon.Time `json:"at"`
+	State     string     `json:"state"` // as of OrderInfo, or Admitted
+	Reason    string     `json:"reason,omitempty"`
+	Accepted  uint64     `json:"accepted"`
+	Undecided uint64     `json:"undecided"`
+	Withdrawn uint64     `json:"withdrawn"`
+}
+
+// Admitted is the first moment of an order.
+const Admitted = "admitted"
+
+// Statistics is what is counted of an order.
+type Statistics struct {
+	Votes           map[string]uint64 `json:"votes"`             // on disk, by how the task ended
+	Agreeing        uint64            `json:"agreeing"`          // voices for accepted outcomes
+	FuelSpent       uint64            `json:"fuel_spent"`        // of all votes
+	FuelVerified    uint64            `json:"fuel_verified"`     // of accepted outcomes, once for each task
+	VotesPerVerdict float64           `json:"votes_per_verdict"` // how many times the work is done
+	Workers         uint64            `json:"workers"`           // that have voted: an estimate
+	Networks        uint64            `json:"networks"`          // likewise
+
+	Since         canon.Time        `json:"since"`          // the hub started, and began to count what follows
+	Lent          uint64            `json:"lent"`           // lanes
+	Taken         uint64            `json:"taken"`          // of them came back with a vote
+	Returned      map[string]uint64 `json:"returned"`       // of them came back without, by reason
+	MedianSeconds float64           `json:"median_seconds"` // from lease to vote
+	P90Seconds    float64           `json:"p90_seconds"`
 }
 
 // Ended reports whether nothing more will happen to an order in that state.
@@ -108,11 +143,17 @@ type ResultLine struct {
 	Credibility float64 `json:"credibility,omitempty"` // if that is how it won
 	Audited     bool    `json:"audited,omitempty"`     // an auditor has said so
 	Round       uint32  `json:"round,omitempty"`       // how many verdicts on the task were withdrawn before
+
+	Cursor uint64 `json:"cursor,omitempty"` // in the order of decision: read on after it
 }
 
 // Undecided stands in a ResultLine for the end of a task whose votes disagree
 // beyond the limit of docs/spec/job.md; the other members are zero then.
 const Undecided End = "undecided"
+
+// Withdrawn stands there if the result of a task that came before is none any
+// more, and there is no other yet.
+const Withdrawn End = "withdrawn"
 
 // StatusInfo answers GET /v1/status.
 type StatusInfo struct {
