@@ -104,8 +104,8 @@ func (s *stats) back(reason string) {
 	s.returned[reason]++
 }
 
-// count notes what an action says about an order. Under h.mu.
-func (h *Hub) count(a job.Action) {
+// record notes what an action says about an order. Under h.mu.
+func (h *Hub) record(a job.Action) {
 	switch a := a.(type) {
 	case job.Lend:
 		if o, err := h.catalog.order(a.Lease.Order); err == nil {

@@ -38,7 +38,7 @@ func closed(t testing.TB, s *Store) {
 func sampleVote(task uint64, worker byte, output string) Vote {
 	return Vote{Vote: wire.Vote{Type: wire.VoteType, Order: canon.Sum([]byte("order")), Task: task, Lane: 3, Lease: wire.LeaseID{1, worker},
 		Module: canon.Sum([]byte("module")), Input: canon.Sum([]byte("input")), End: wire.EndExit, Code: 2, Fuel: 1 << 52,
-		Output: canon.Sum([]byte(output)), Segments: 1 << 14, Transcript: canon.Sum([]byte("links")), From: 9}, Worker: wire.Key{worker}, Signature: wire.Signature{9}, Net: netip.MustParsePrefix("10.1.2.0/24"),
+		Output: canon.Sum([]byte(output)), Segments: 1 << 14, Transcript: canon.Sum([]byte("links")), From: 9}, Worker: wire.Key{worker}, Seal: wire.Seal{Signature: wire.Signature{9}}, Net: netip.MustParsePrefix("10.1.2.0/24"),
 		At: time.UnixMilli(1_800_000_000_123)}
 }
 

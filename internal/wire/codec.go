@@ -115,8 +115,8 @@ func unescape(s []byte) []byte {
 }
 
 // token is a text of letters that need no escape anywhere.
-func (c *codec) token(name string, s *string, lo int) {
-	c.text(name, s, lo, MaxToken)
+func (c *codec) token(name string, s *string, lo, hi int) {
+	c.text(name, s, lo, hi)
 	for _, b := range []byte(*s) {
 		if (b < 'a' || b > 'z') && (b < 'A' || b > 'Z') && (b < '0' || b > '9') && b != '-' && b != '_' && b != '.' {
 			c.fail("member %q has characters that no token has", name)
