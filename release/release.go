@@ -1,5 +1,5 @@
 // Package release has the statements that researchers sign: releases (which
-// module may run, under which limits), orders (what to run it on) and stops.
+// module may run, under which limits), orders (what to run it on), stops and pauses.
 // Their format is docs/spec/statement.md.
 package release
 
@@ -16,10 +16,11 @@ const (
 	Type      = "countersign.release/v1"
 	OrderType = "countersign.order/v1"
 	StopType  = "countersign.stop/v1"
+	PauseType = "countersign.pause/v1"
 )
 
 const (
-	// MaxStatement is the cap on a release, order or stop, in bytes.
+	// MaxStatement is the cap on a release, order, stop or pause, in bytes.
 	MaxStatement = 16 << 10
 	// MaxModule is the largest module, in bytes.
 	MaxModule = 16 << 20

@@ -156,6 +156,49 @@ func TestStop(t *testing.T) {
 	}
 }
 
+func TestPause(t *testing.T) {
+	key, other := seeded(t, 1), seeded(t, 2)
+	order := canon.Sum([]byte("o"))
+	named := func(name string) func(canon.Digest) (string, error) {
+		return func(d canon.Digest) (string, error) {
+			if d != order {
+				return "", canon.Fail("unknown_order", "no such order")
+			}
+			return name, nil
+		}
+	}
+	for _, paused := range []bool{true, false} {
+		st, sig, err := NewPause(order, paused, "wrong numbers", now).Sign(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p, _, err := OpenPause(st, sig, policyFor(key), named("ada/factor")); err != nil || p.Paused != paused || p.Sequence != uint64(now.UnixMilli()) {
+			t.Fatalf("%+v, %v", p, err)
+		}
+		if _, _, err := OpenPause(st, sig, policyFor(key), named("bob/factor")); canon.ClassOf(err) != "name_prefix" {
+			t.Errorf("a pause of somebody else's order: %v", err)
+		}
+		if _, _, err := OpenPause(st, sig, policyFor(other), named("ada/factor")); canon.ClassOf(err) != "signature_unknown_key" {
+			t.Errorf("a pause by a stranger: %v", err)
+		}
+		if _, err := ParseStop(st); canon.ClassOf(err) == "" {
+			t.Error("a pause passes for a stop")
+		}
+	}
+	for what, change := range map[string]func(*Pause){
+		"no sequence":       func(p *Pause) { p.Sequence = 0 },
+		"a sequence of 2⁵³": func(p *Pause) { p.Sequence = 1 << 53 },
+		"no reason":         func(p *Pause) { p.Reason = "" },
+		"another type":      func(p *Pause) { p.Type = StopType },
+	} {
+		p := NewPause(order, true, "x", now)
+		change(p)
+		if _, _, err := p.Sign(key); canon.ClassOf(err) != "bounds" {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	r, err := sampleRelease().Encode()
 	if err != nil {

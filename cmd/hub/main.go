@@ -52,7 +52,7 @@ Exit codes: 0 done; 1 not done.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(serveCommand(), integrityCommand(), tokenCommand(), killCommand(), resumeCommand(), statusCommand(), creditCommand(), checkCommand(), backupCommand(), restoreCommand(), compactCommand(), logKeyCommand())
+	root.AddCommand(serveCommand(), integrityCommand(), tokenCommand(), killCommand(), pauseCommand(), resumeCommand(), statusCommand(), creditCommand(), checkCommand(), backupCommand(), restoreCommand(), compactCommand(), logKeyCommand())
 	return root
 }
 

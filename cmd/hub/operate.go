@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/countersign/countersign/internal/canon"
 	"github.com/countersign/countersign/internal/client"
 	"github.com/countersign/countersign/internal/hub"
 	"github.com/countersign/countersign/internal/wire"
@@ -138,16 +139,62 @@ results; one that has a result keeps it.`,
 	return c
 }
 
+func pauseCommand() *cobra.Command {
+	var r remote
+	var reason string
+	c := &cobra.Command{
+		Use:   "pause ORDER",
+		Short: "End an order's work at every volunteer, until it is resumed",
+		Long: `pause ends what volunteers do for an order, at once, and lends nothing more of it
+until hub resume ORDER. It holds across restarts. What its researcher says with
+signer pause and signer resume is apart from it: an order goes on when neither
+says that it is paused.`,
+		Example: "  hub pause 3f…e2 --reason 'too warm today' --hub http://127.0.0.1:8080 --token-file operator.token",
+		Args:    cobra.ExactArgs(1),
+	}
+	r.flags(c, true)
+	c.Flags().StringVar(&reason, "reason", "", "why, for volunteers and the log (up to 200 printable ASCII characters)")
+	must(c, "reason")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		return r.pause(c, args[0], true, reason)
+	}
+	return c
+}
+
+// pause says of an order that it is paused, or not.
+func (r *remote) pause(c *cobra.Command, order string, paused bool, reason string) error {
+	d, err := canon.ParseDigest(order)
+	if err != nil {
+		return fmt.Errorf("order %q: %w", order, err)
+	}
+	cl, err := r.dial()
+	if err != nil {
+		return err
+	}
+	if err := cl.PostJSON(c.Context(), "/v1/pause", wire.PauseRequest{Order: d, Paused: paused, Reason: reason}, nil); err != nil {
+		return err
+	}
+	said := "paused:"
+	if !paused {
+		said = "resumed:"
+	}
+	fmt.Fprintln(c.OutOrStdout(), said, d)
+	return nil
+}
+
 func resumeCommand() *cobra.Command {
 	var r remote
 	c := &cobra.Command{
-		Use:     "resume",
-		Short:   "Lift a kill of everything",
+		Use:     "resume [ORDER]",
+		Short:   "Lift a kill of everything, or the pause of an order",
 		Example: "  hub resume --hub http://127.0.0.1:8080 --token-file operator.token",
-		Args:    cobra.NoArgs,
+		Args:    cobra.MaximumNArgs(1),
 	}
 	r.flags(c, true)
-	c.RunE = func(c *cobra.Command, _ []string) error {
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if len(args) == 1 {
+			return r.pause(c, args[0], false, "it goes on")
+		}
 		cl, err := r.dial()
 		if err != nil {
 			return err
@@ -216,8 +263,8 @@ func printStatus(w io.Writer, s wire.StatusInfo) error {
 		fmt.Fprintf(t, "WARNING\tthe disk is full: votes wait, and nothing is lent or admitted, until there is room\n")
 	}
 	fmt.Fprintf(t, "workers\t%d, with %d leases\n", s.Workers, s.Leases)
-	fmt.Fprintf(t, "orders\t%d running, %d queued, %d done, %d stopped, %d expired\n",
-		s.Orders["running"], s.Orders["queued"], s.Orders["done"], s.Orders["stopped"], s.Orders["expired"])
+	fmt.Fprintf(t, "orders\t%d running, %d queued, %d paused, %d done, %d stopped, %d expired\n",
+		s.Orders["running"], s.Orders["queued"], s.Orders["paused"], s.Orders["done"], s.Orders["stopped"], s.Orders["expired"])
 	fmt.Fprintf(t, "votes\t%d, on %d tasks with a verdict\n", s.Votes, s.Results)
 	return t.Flush()
 }
@@ -261,8 +308,8 @@ func printReport(w io.Writer, r *hub.Report) error {
 	if r.More > 0 {
 		fmt.Fprintf(w, "... and %d more\n", r.More)
 	}
-	_, err := fmt.Fprintf(w, "%d policies, %d releases, %d orders, %d stops, %d kills, %d log entries, %d blobs, %d checkpoints, %d votes, %d verdicts (%d undecided, %d stopped)\n",
-		r.Policies, r.Releases, r.Orders, r.Stops, r.Kills, r.Leaves, r.Blobs, r.Lanes, r.Votes, r.Verdicts, r.Undecided, r.Stopped)
+	_, err := fmt.Fprintf(w, "%d policies, %d releases, %d orders, %d stops, %d pauses, %d kills, %d log entries, %d blobs, %d checkpoints, %d votes, %d verdicts (%d undecided, %d stopped)\n",
+		r.Policies, r.Releases, r.Orders, r.Stops, r.Pauses, r.Kills, r.Leaves, r.Blobs, r.Lanes, r.Votes, r.Verdicts, r.Undecided, r.Stopped)
 	if r.Pruned > 0 && err == nil {
 		_, err = fmt.Fprintf(w, "%d orders ended long ago: their votes were removed, their verdicts cannot be checked\n", r.Pruned)
 	}

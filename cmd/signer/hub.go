@@ -1,15 +1,11 @@
 package main
 
 import (
-	"bufio"
 	"fmt"
 	"os"
-	"text/tabwriter"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/countersign/countersign/internal/canon"
 	"github.com/countersign/countersign/internal/client"
@@ -127,137 +123,6 @@ orders of the stages, as signer order made them.`,
 			}
 		}
 		return nil
-	}
-	return c
-}
-
-// watchOrder shows a progress bar on a terminal, and lines at each tenth
-// elsewhere; it fails unless the order ends as done.
-func watchOrder(c *cobra.Command, cl *client.Client, order canon.Digest, asJSON bool) error {
-	show, finish := progress(c)
-	info, err := cl.Watch(c.Context(), order, 500*time.Millisecond, show)
-	finish()
-	if err != nil {
-		return fmt.Errorf("watching order %s: %w", order.Short(), err)
-	}
-	if asJSON {
-		if err := printJSON(c.OutOrStdout(), info); err != nil {
-			return err
-		}
-	} else {
-		printOrder(c, info)
-	}
-	if info.State != "done" {
-		return fmt.Errorf("order %s is %s: %s", order.Short(), info.State, info.Reason)
-	}
-	return nil
-}
-
-func progress(c *cobra.Command) (show func(*wire.OrderInfo), finish func()) {
-	f, ok := c.ErrOrStderr().(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) {
-		last := -1
-		return func(o *wire.OrderInfo) {
-			if tenth := int(10 * o.Accepted / max(o.Tasks, 1)); tenth != last {
-				last = tenth
-				fmt.Fprintf(c.ErrOrStderr(), "%s: %d of %d tasks\n", o.State, o.Accepted, o.Tasks)
-			}
-		}, func() {}
-	}
-	bar := progressbar.NewOptions64(1, progressbar.OptionSetWriter(f), progressbar.OptionSetDescription("tasks"),
-		progressbar.OptionShowCount(), progressbar.OptionFullWidth(), progressbar.OptionClearOnFinish())
-	return func(o *wire.OrderInfo) {
-		bar.ChangeMax64(int64(max(o.Tasks, 1)))
-		bar.Describe(o.State)
-		_ = bar.Set64(int64(o.Accepted)) // a bar that cannot be drawn is not worth failing for
-	}, func() { _ = bar.Finish() }
-}
-
-func printOrder(c *cobra.Command, o *wire.OrderInfo) {
-	state := o.State
-	if o.Reason != "" {
-		state += ": " + o.Reason
-	}
-	fields(c.OutOrStdout(), "order", o.Order, "title", o.Title, "release", o.Name, "state", state,
-		"tasks", fmt.Sprintf("%d accepted, %d undecided, %d stopped, %d withdrawn on the way, of %d", o.Accepted, o.Undecided, o.Stopped, o.Withdrawn, o.Tasks), "votes", o.Votes, "lent now", o.Leases)
-}
-
-func statusCommand() *cobra.Command {
-	c := &cobra.Command{Use: "status [ORDER]", Short: "Show how an order stands, or all of them", Args: cobra.MaximumNArgs(1)}
-	hub := addHubFlag(c)
-	asJSON := jsonFlag(c)
-	c.RunE = func(c *cobra.Command, args []string) error {
-		cl, err := dial(*hub)
-		if err != nil {
-			return err
-		}
-		if len(args) == 0 {
-			return listOrders(c, cl, *asJSON)
-		}
-		order, err := parseDigest(args[0])
-		if err != nil {
-			return err
-		}
-		info, err := cl.Order(c.Context(), order)
-		if err != nil {
-			return err
-		}
-		if *asJSON {
-			return printJSON(c.OutOrStdout(), info)
-		}
-		printOrder(c, info)
-		return nil
-	}
-	return c
-}
-
-func listOrders(c *cobra.Command, cl *client.Client, asJSON bool) error {
-	var list wire.OrderList
-	if err := cl.GetJSON(c.Context(), "/v1/orders", &list); err != nil {
-		return err
-	}
-	if asJSON {
-		return printJSON(c.OutOrStdout(), list)
-	}
-	w := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "ORDER\tSTATE\tTASKS\tRELEASE\tTITLE")
-	for _, o := range list.Orders {
-		fmt.Fprintf(w, "%s\t%s\t%d/%d\t%s\t%s\n", o.Order, o.State, o.Accepted, o.Tasks, o.Name, o.Title)
-	}
-	return w.Flush()
-}
-
-func resultsCommand() *cobra.Command {
-	c := &cobra.Command{
-		Use:   "results ORDER",
-		Short: "Print the accepted outputs, in task order",
-		Long:  "Prints the standard output of every task with a verdict, one after the other. With --json one line per task with its end, exit code, fuel and output in base64.",
-		Args:  cobra.ExactArgs(1),
-	}
-	hub := addHubFlag(c)
-	asJSON := c.Flags().Bool("json", false, "print JSON lines for programs")
-	tokenFile := c.Flags().String("token-file", "", "`file` with an auditor's token, for a hub whose results are private")
-	from := c.Flags().Uint64("from", 0, "start at this task")
-	c.RunE = func(c *cobra.Command, args []string) error {
-		token, err := client.ReadToken(*tokenFile)
-		if err != nil {
-			return err
-		}
-		cl, err := dialWith(*hub, token)
-		if err != nil {
-			return err
-		}
-		order, err := parseDigest(args[0])
-		if err != nil {
-			return err
-		}
-		out := bufio.NewWriter(c.OutOrStdout())
-		defer out.Flush()
-		print := plainResult(c, out)
-		if *asJSON {
-			print = jsonResult(out)
-		}
-		return cl.Results(c.Context(), order, *from, print)
 	}
 	return c
 }

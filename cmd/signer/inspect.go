@@ -111,6 +111,16 @@ func (v *verifier) content(st, sig []byte, modulePath string) (string, error) {
 			return "", err
 		}
 		return fmt.Sprintf("order %q, %d tasks", o.Title, o.Tasks()), canon.CheckExpiry("the order", o.Expires, now, release.MaxAge)
+	case release.PauseType:
+		p, err := release.ParsePause(st)
+		if err != nil {
+			return "", err
+		}
+		what := "pause"
+		if !p.Paused {
+			what = "end of a pause"
+		}
+		return fmt.Sprintf("%s of order %s, number %d: %s", what, p.OrderSHA256.Short(), p.Sequence, p.Reason), nil
 	case release.StopType:
 		s, err := release.ParseStop(st)
 		if err != nil {
@@ -174,6 +184,8 @@ func inspectStatement(c *cobra.Command, path string, data []byte, asJSON bool) e
 		_, err = release.ParseOrder(data)
 	case release.StopType:
 		_, err = release.ParseStop(data)
+	case release.PauseType:
+		_, err = release.ParsePause(data)
 	case policy.Type:
 		_, err = policy.Parse(data)
 	default:

@@ -19,6 +19,7 @@ var endings = map[wire.End]string{
 	wire.EndState:  "its state was larger than a checkpoint may be",
 	wire.Undecided: "its workers could not agree",
 	wire.Stopped:   "it was stopped",
+	wire.Withdrawn: "its result is withdrawn, because a worker behind it was caught",
 }
 
 // ending is how a task ended, with the last that it wrote.

@@ -152,11 +152,13 @@ func (c *Client) do(req *http.Request, answer any) error {
 }
 
 // send returns an answer with a status below 300, and an error otherwise.
-func (c *Client) send(req *http.Request) (*http.Response, error) {
+func (c *Client) send(req *http.Request) (*http.Response, error) { return c.sendBy(c.http, req) }
+
+func (c *Client) sendBy(by *http.Client, req *http.Request) (*http.Response, error) {
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
-	res, err := c.http.Do(req)
+	res, err := by.Do(req)
 	if err != nil {
 		var ue *url.Error
 		if errors.As(err, &ue) && req.Context().Err() == nil {

@@ -26,7 +26,16 @@ func (c *Client) Order(ctx context.Context, order canon.Digest) (*wire.OrderInfo
 
 // Results calls each for every verdict from task number from on, in task order.
 func (c *Client) Results(ctx context.Context, order canon.Digest, from uint64, each func(wire.ResultLine) error) error {
-	body, err := c.Open(ctx, fmt.Sprintf("/v1/orders/%s/results?from=%d", order, from))
+	return c.results(ctx, order, fmt.Sprintf("from=%d", from), each)
+}
+
+// Decided calls each for what was decided after a cursor, in the order of decision.
+func (c *Client) Decided(ctx context.Context, order canon.Digest, after uint64, each func(wire.ResultLine) error) error {
+	return c.results(ctx, order, fmt.Sprintf("after=%d", after), each)
+}
+
+func (c *Client) results(ctx context.Context, order canon.Digest, query string, each func(wire.ResultLine) error) error {
+	body, err := c.Open(ctx, fmt.Sprintf("/v1/orders/%s/results?%s", order, query))
 	if err != nil {
 		return err
 	}

@@ -2,10 +2,7 @@ package hub
 
 import (
 	"bytes"
-	"encoding/json"
-	"fmt"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
@@ -107,14 +104,6 @@ func (h *Hub) getOrders(w http.ResponseWriter, r *http.Request) error {
 	return answer(w, http.StatusOK, list)
 }
 
-func (h *Hub) getOrder(w http.ResponseWriter, r *http.Request) error {
-	o, err := h.pathOrder(r)
-	if err != nil {
-		return err
-	}
-	return answer(w, http.StatusOK, h.orderInfo(o))
-}
-
 func (h *Hub) pathOrder(r *http.Request) (*orderEntry, error) {
 	d, err := digestOf(r, "order")
 	if err != nil {
@@ -182,81 +171,6 @@ func (h *Hub) getInput(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-const (
-	pageResults = 256
-	pageBytes   = 1 << 20
-)
-
-func fromTask(r *http.Request) (from uint64, err error) {
-	if text := r.URL.Query().Get("from"); text != "" {
-		if from, err = strconv.ParseUint(text, 10, 41); err != nil {
-			return 0, refusal(wire.CodeRequest, "from=%.20q is no task number", text)
-		}
-	}
-	return from, nil
-}
-
-// getResults writes verdicts as JSON lines, page after page, so that no
-// transaction stays open while a client reads slowly.
-func (h *Hub) getResults(w http.ResponseWriter, r *http.Request) error {
-	if err := h.readers(r); err != nil {
-		return err
-	}
-	o, err := h.pathOrder(r)
-	if err != nil {
-		return err
-	}
-	from, err := fromTask(r)
-	if err != nil {
-		return err
-	}
-	if h.pending.Load() > 0 { // what the order's state counts already must be here
-		if err := h.settled(r.Context()); err != nil {
-			return err
-		}
-	}
-	w.Header().Set("Content-Type", "application/x-ndjson")
-	for begun := false; ; begun = true {
-		page, err := h.store.Results(o.digest, from, pageResults, pageBytes)
-		if err != nil && begun {
-			h.log.Error("results cannot be read", "order", o.digest, "error", err)
-			panic(http.ErrAbortHandler) // so the client sees that there is more
-		}
-		if err != nil || len(page) == 0 {
-			return err
-		}
-		deadlines(w, readTimeout, readTimeout)
-		var lines bytes.Buffer
-		enc := json.NewEncoder(&lines)
-		for _, v := range page {
-			line := wire.ResultLine{Task: v.Task, End: v.Outcome.End, Code: v.Outcome.Code, Fuel: v.Outcome.Fuel, Output: v.Output,
-				Segments: v.Outcome.Segments, Transcript: v.Outcome.Transcript, Agree: v.Agree}
-			if e := v.Evidence; e != nil {
-				line.Round, line.Audited = e.Round, e.Audit != nil
-				if !v.Undecided && !line.Audited {
-					line.Credibility = 1 - float64(e.DoubtPPB)/1e9
-				}
-			}
-			switch {
-			case v.Stopped:
-				line.End = wire.Stopped
-			case v.Undecided:
-				line.End = wire.Undecided
-			}
-			if line.Output == nil {
-				line.Output = []byte{}
-			}
-			if err := enc.Encode(line); err != nil {
-				return fmt.Errorf("writing the result of task %d: %w", v.Task, err)
-			}
-		}
-		if _, err := w.Write(lines.Bytes()); err != nil {
-			return nil // the client left
-		}
-		from = page[len(page)-1].Task + 1
-	}
-}
-
 // Status is how the hub stands, in a few numbers.
 func (h *Hub) Status() wire.StatusInfo {
 	s := wire.StatusInfo{Hub: h.id, Time: canon.TimeOf(h.now()), Orders: map[string]int{}, Votes: h.stored.Load(), Results: h.results.Load()}
@@ -267,7 +181,7 @@ func (h *Hub) Status() wire.StatusInfo {
 	defer h.mu.Unlock()
 	s.Halted, s.Reason = h.machine.Halted()
 	s.Leases, s.Workers = h.machine.Leases()
-	for _, state := range []job.State{job.Queued, job.Running, job.Done, job.Stopped, job.Ended} {
+	for _, state := range []job.State{job.Queued, job.Running, job.Paused, job.Done, job.Stopped, job.Ended} {
 		s.Orders[string(state)] = 0
 	}
 	for _, o := range orders {

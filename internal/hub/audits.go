@@ -96,6 +96,9 @@ func (h *Hub) audit(q *wire.AuditRequest) (verdict string, err error) {
 		h.fail(err)
 		return "", err
 	}
+	if before != nil {
+		h.uncount(before)
+	}
 	return verdict, nil
 }
 

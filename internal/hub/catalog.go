@@ -43,6 +43,8 @@ type orderEntry struct {
 	blob       canon.Digest           // input file; zero: none
 	votes      atomic.Uint64          // on disk
 	text       atomic.Pointer[string] // last progress text
+	admitted   time.Time
+	stats      stats
 }
 
 func newCatalog() *catalog {

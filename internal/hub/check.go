@@ -16,6 +16,7 @@ type Report struct {
 	Releases  int      `json:"releases"`
 	Orders    int      `json:"orders"`
 	Stops     int      `json:"stops"`
+	Pauses    int      `json:"pauses"`
 	Kills     int      `json:"kills"`
 	Leaves    int      `json:"leaves"` // of the transparency log
 	Blobs     int      `json:"blobs"`
@@ -63,7 +64,8 @@ type checker struct {
 	orders     map[canon.Digest]*release.Order
 	pruned     map[canon.Digest]bool
 	refuted    map[transcript]bool
-	support    map[vote]int // distinct workers or networks, of the tasks in play
+	decided    map[canon.Digest]int // verdicts
+	support    map[vote]int         // distinct workers or networks, of the tasks in play
 }
 
 // vote is a voter's choice on a task.
@@ -164,6 +166,17 @@ func (c *checker) rest() error {
 	}
 	c.report.Pruned = len(c.pruned)
 	if err := c.store.Kills(func(store.Kill) error { c.report.Kills++; return nil }); err != nil {
+		return err
+	}
+	if err := c.store.Statements(store.Pause, func(st store.Statement) error {
+		c.report.Pauses++
+		if p, err := release.ParsePause(st.Bytes); err != nil {
+			c.problem("pause %s: %v", st.Digest, err)
+		} else if c.orders[p.OrderSHA256] == nil {
+			c.problem("pause %s: there is no order %s", st.Digest, p.OrderSHA256)
+		}
+		return nil
+	}); err != nil {
 		return err
 	}
 	return c.store.Statements(store.Stop, func(st store.Statement) error {
@@ -291,8 +304,10 @@ func (c *checker) checkVote(v store.Vote) error {
 }
 
 func (c *checker) verdicts() error {
+	c.decided = map[canon.Digest]int{}
 	err := c.store.Verdicts(func(v store.Verdict) error {
 		c.report.Verdicts++
+		c.decided[v.Order]++
 		o := c.orders[v.Order]
 		switch n := c.support[vote{v.Order, v.Task, v.Outcome}]; {
 		case o == nil:
@@ -333,19 +348,29 @@ func needed(o *release.Order) int {
 	return agree
 }
 
-// outputs reads every accepted output, which checks its digest.
+// outputs reads every accepted output, which checks its digest, in the order of
+// decision, which must have all verdicts once.
 func (c *checker) outputs() error {
 	for d := range c.orders {
-		for from := uint64(0); ; {
-			page, err := c.store.Results(d, from, pageResults, pageBytes)
+		n, after := 0, uint64(0)
+		for {
+			page, next, err := c.store.DecidedAfter(d, after, pageResults, pageBytes)
 			if err != nil {
-				c.problem("results of order %s from task %d: %v", d, from, err)
+				c.problem("results of order %s after %d: %v", d, after, err)
 				break
 			}
-			if len(page) == 0 {
+			for _, r := range page {
+				if !r.Withdrawn {
+					n++
+				}
+			}
+			if next == after {
 				break
 			}
-			from = page[len(page)-1].Task + 1
+			after = next
+		}
+		if n != c.decided[d] {
+			c.problem("order %s: %d verdicts, but %d in the order of decision", d, c.decided[d], n)
 		}
 	}
 	return nil

@@ -33,7 +33,7 @@ func (c *checker) log() error {
 			hashes = append(hashes, more...)
 			c.report.Leaves++
 		}
-		if n := c.report.Policies + c.report.Releases + c.report.Orders + c.report.Stops; n != c.report.Leaves {
+		if n := c.report.Policies + c.report.Releases + c.report.Orders + c.report.Stops + c.report.Pauses; n != c.report.Leaves {
 			c.problem("log: %d entries for %d statements", c.report.Leaves, n)
 		}
 		for i, want := range hashes {

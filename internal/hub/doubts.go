@@ -74,8 +74,11 @@ func (h *Hub) withdraw(v job.Verdict) {
 	h.results.Add(^uint64(0))
 	h.pending.Add(1)
 	h.log.Warn("verdict withdrawn", "order", v.Order, "task", v.Task, "round", v.Round)
-	err := h.store.Withdraw(v.Order, v.Task, v.Round, func(err error) {
+	err := h.store.Withdraw(v.Order, v.Task, v.Round, func(gone *store.Verdict, err error) {
 		h.pending.Add(-1)
+		if gone != nil {
+			h.uncount(gone)
+		}
 		if err == nil {
 			err = h.withdrawn(v)
 		}

@@ -67,6 +67,7 @@ type testHub struct {
 	log   *logBuffer
 	url   string
 	end   func() // stops serving and closes, once
+	moved func() // tells its front, if it has one, where it listens
 }
 
 func seeded(t testing.TB, seed byte) keys.SecretKey {

@@ -85,7 +85,7 @@ type Options struct {
 	// WitnessQuorum is how many of them a checkpoint waits for; 0: more than half.
 	WitnessQuorum int
 
-	pingEvery, witnessWait time.Duration // of tests that do not want to wait
+	pingEvery, witnessWait, eventTimeout time.Duration // of tests that do not want to wait
 }
 
 const (
@@ -140,14 +140,17 @@ type Hub struct {
 	suspects []wire.Key // whose verdicts are to be weighed again
 	warned   string     // the warning about trust that was logged last
 
-	ctx     context.Context // ends with Close
-	stop    context.CancelFunc
-	running sync.WaitGroup // the ticker
-	serving sync.WaitGroup // sessions; added to under mu, while not closing
-	doubts  chan struct{}  // there are suspects
-	failed  chan struct{}  // closed when the disk has failed
-	failure error
-	failing sync.Once
+	since      time.Time       // it started
+	ctx        context.Context // ends with Close
+	stop       context.CancelFunc
+	streaming  context.Context // ends when the hub shuts down
+	endStreams context.CancelFunc
+	running    sync.WaitGroup // the ticker
+	serving    sync.WaitGroup // sessions; added to under mu, while not closing
+	doubts     chan struct{}  // there are suspects
+	failed     chan struct{}  // closed when the disk has failed
+	failure    error
+	failing    sync.Once
 }
 
 // New opens the data directory, loads its facts and begins to work; Handler or
@@ -175,10 +178,15 @@ func New(ctx context.Context, opt Options) (*Hub, error) {
 	if h.opt.pingEvery == 0 {
 		h.opt.pingEvery = pingEvery
 	}
+	if h.opt.eventTimeout == 0 {
+		h.opt.eventTimeout = eventTimeout
+	}
 	if h.opt.witnessWait == 0 {
 		h.opt.witnessWait = witnessWait
 	}
+	h.since = h.now()
 	h.ctx, h.stop = context.WithCancel(context.WithoutCancel(ctx))
+	h.streaming, h.endStreams = context.WithCancel(h.ctx)
 	if err := h.open(ctx); err != nil {
 		return nil, errors.Join(err, h.Close())
 	}

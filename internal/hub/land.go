@@ -44,7 +44,7 @@ func (h *Hub) land() {
 // count takes a vote into account, and acknowledges it.
 func (h *Hub) count(l landed) {
 	if l.put == store.Stored {
-		h.counted(l.vote.Order)
+		h.counted(&l.vote)
 	} else if err := l.session.useless(); err != nil {
 		l.session.leave(public(err))
 	}

@@ -13,8 +13,8 @@ import (
 	"github.com/countersign/countersign/internal/wire"
 )
 
-// limits count worker connections, overall and by network, and requests by
-// network.
+// limits count worker connections and streams of events, overall and by network,
+// and requests by network.
 type limits struct {
 	max, maxPerNetwork int
 	requests           rate.Limit // a second; bursts of requestBurst seconds' worth
@@ -22,16 +22,20 @@ type limits struct {
 	mu       sync.Mutex
 	total    int
 	networks map[netip.Prefix]int
+	streams  map[netip.Prefix]int // of events
+	open     int                  // of them
 	rates    map[netip.Prefix]*rate.Limiter
 }
 
 const (
 	requestBurst = 10      // seconds
 	maxRates     = 1 << 16 // networks that are told apart
+	maxStreams   = 256
+	maxOfNetwork = 32 // streams
 )
 
 func newLimits(opt Options) *limits {
-	l := &limits{max: opt.MaxConnections, maxPerNetwork: opt.MaxPerNetwork, requests: rate.Limit(opt.MaxRequests), networks: map[netip.Prefix]int{}, rates: map[netip.Prefix]*rate.Limiter{}}
+	l := &limits{max: opt.MaxConnections, maxPerNetwork: opt.MaxPerNetwork, requests: rate.Limit(opt.MaxRequests), networks: map[netip.Prefix]int{}, streams: map[netip.Prefix]int{}, rates: map[netip.Prefix]*rate.Limiter{}}
 	if l.max == 0 {
 		l.max = defaultMaxConnections
 	}
@@ -93,6 +97,32 @@ func (l *limits) leave(client netip.Addr) {
 	l.total--
 	if l.networks[net]--; l.networks[net] == 0 {
 		delete(l.networks, net)
+	}
+}
+
+// openStream counts a stream of events in, unless there are too many.
+func (l *limits) openStream(client netip.Addr) error {
+	net := job.NetOf(client)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.open >= maxStreams:
+		return refusal(wire.CodeConnections, "the hub has all the streams of events that it can take")
+	case l.streams[net] >= maxOfNetwork:
+		return refusal(wire.CodeConnections, "too many streams of events to %s", net)
+	}
+	l.open++
+	l.streams[net]++
+	return nil
+}
+
+func (l *limits) closeStream(client netip.Addr) {
+	net := job.NetOf(client)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.open--
+	if l.streams[net]--; l.streams[net] == 0 {
+		delete(l.streams, net)
 	}
 }
 

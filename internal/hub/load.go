@@ -18,7 +18,7 @@ import (
 // the policy of today, at the time of their admission. What it no longer
 // admits is kept, shown, and not lent.
 func (h *Hub) load() error {
-	for _, step := range []func() error{h.loadReleases, h.loadOrders, h.loadStops, h.loadKills, h.loadVerdicts, h.loadWithdrawals, h.loadRefutations, h.loadCheckpoints, h.loadVotes} {
+	for _, step := range []func() error{h.loadReleases, h.loadOrders, h.loadStops, h.loadPauses, h.loadKills, h.loadVerdicts, h.loadWithdrawals, h.loadRefutations, h.loadCheckpoints, h.loadVotes} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -100,7 +100,7 @@ func (h *Hub) loadOrders() error {
 		if err != nil {
 			return fmt.Errorf("order %s: %w", st.Digest.Short(), err)
 		}
-		entry := &orderEntry{Order: o, digest: st.Digest, release: rel, seq: st.Seq, blob: st.Input}
+		entry := &orderEntry{Order: o, digest: st.Digest, admitted: st.At, release: rel, seq: st.Seq, blob: st.Input}
 		if who != nil {
 			entry.researcher = who.Key.String() // nobody's order is stopped
 		}
@@ -208,10 +208,10 @@ func (h *Hub) loadKills() error {
 	})
 }
 
-// applyKill brings an operator's kill or resume into effect.
+// applyKill brings an operator's kill, pause or resume into effect.
 func (h *Hub) applyKill(now time.Time, k store.Kill) []job.Action {
 	switch {
-	case k.Resume:
+	case k.Scope == wire.KillAll && k.Resume:
 		h.halt = ""
 		return h.rehalt(now)
 	case k.Scope == wire.KillAll:
@@ -230,12 +230,18 @@ func (h *Hub) applyKill(now time.Time, k store.Kill) []job.Action {
 		h.log.Error("a kill names no digest", "target", k.Target)
 		return nil
 	}
+	if k.Pause || k.Resume {
+		return h.machine.Pause(now, job.Pause{Order: d, Operator: true, Sequence: k.Seq, Paused: k.Pause, Reason: k.Reason})
+	}
 	return h.machine.Stop(now, k.Scope, d, k.Reason)
 }
 
 func (h *Hub) loadVerdicts() error {
 	return h.store.Verdicts(func(v store.Verdict) error {
 		h.results.Add(1)
+		if o, err := h.catalog.order(v.Order); err == nil {
+			o.stats.verdict(&v, false)
+		}
 		h.perform(h.machine.Verdict(h.now(), verdictFact(v)))
 		return nil
 	})
@@ -243,7 +249,7 @@ func (h *Hub) loadVerdicts() error {
 
 func (h *Hub) loadVotes() error {
 	return h.store.Votes(func(v store.Vote) error {
-		h.counted(v.Order)
+		h.counted(&v)
 		_, actions := h.machine.Cast(h.now(), fact(v))
 		h.perform(actions)
 		return nil
@@ -251,10 +257,11 @@ func (h *Hub) loadVotes() error {
 }
 
 // counted notes a vote that is on disk.
-func (h *Hub) counted(order canon.Digest) {
+func (h *Hub) counted(v *store.Vote) {
 	h.stored.Add(1)
-	if o, err := h.catalog.order(order); err == nil {
+	if o, err := h.catalog.order(v.Order); err == nil {
 		o.votes.Add(1)
+		o.stats.vote(v)
 	}
 }
 

@@ -32,6 +32,7 @@ const (
 )
 
 func (h *Hub) operations() []operation {
+	after := []parameter{{"after", "a cursor: what was decided after it, in the order of decision"}}
 	from := []parameter{{"from", "the first task, in ascending order; 0 by default"}}
 	signed := []string{"statement", "signature"}
 	var readers []role
@@ -54,7 +55,8 @@ func (h *Hub) operations() []operation {
 		{method: "GET", path: "/v1/orders", summary: "All orders.", handle: h.getOrders, answer: wire.OrderList{}},
 		{method: "GET", path: "/v1/orders/{order}", summary: "How an order stands.", handle: h.getOrder, answer: wire.OrderInfo{}},
 		{method: "GET", path: "/v1/orders/{order}/input", summary: "An order's input file, or its gathered inputs.", handle: h.getInput, auth: readers, content: anyBytes},
-		{method: "GET", path: "/v1/orders/{order}/results", summary: "The verdicts of an order.", handle: h.getResults, auth: readers, query: from, content: jsonLines, answer: wire.ResultLine{}},
+		{method: "GET", path: "/v1/orders/{order}/results", summary: "The verdicts of an order.", handle: h.getResults, auth: readers, query: append(from, after...), content: jsonLines, answer: wire.ResultLine{}},
+		{method: "GET", path: "/v1/orders/{order}/events", summary: "What happens to an order, as server-sent events: order, result and end.", handle: h.getEvents, auth: readers, query: after, content: wire.EventStream},
 		{method: "GET", path: "/v1/orders/{order}/votes", summary: "The votes on an order.", handle: h.getVotes, auth: []role{roleAuditor, roleOperator},
 			query: from, content: jsonLines, answer: wire.VoteLine{}},
 		{method: "POST", path: "/v1/audits", summary: "Says what a task comes to: the verdict from then on.", handle: h.postAudit, auth: []role{roleAuditor},
@@ -64,12 +66,14 @@ func (h *Hub) operations() []operation {
 		{method: "GET", path: "/v1/orders/{order}/tasks/{task}/checkpoints", summary: "The checkpoints that are kept of a task.", handle: h.getCheckpoints, auth: []role{roleAuditor, roleOperator}, answer: wire.CheckpointList{}},
 		{method: "GET", path: "/v1/credit", summary: "What each worker has earned.", handle: h.getCredit, auth: []role{roleAuditor, roleOperator}, content: jsonLines, answer: wire.CreditLine{}},
 		{method: "POST", path: "/v1/stops", summary: "Stops an order, a task or a release.", handle: h.postStop, parts: signed, status: http.StatusCreated, again: http.StatusOK, answer: wire.StopAdmitted{}},
+		{method: "POST", path: "/v1/pauses", summary: "Pauses an order, or lets it go on.", handle: h.postPause, parts: signed, status: http.StatusCreated, again: http.StatusOK, answer: wire.PauseAdmitted{}},
 		{method: "POST", path: "/v1/policy", summary: "Brings the next version of the policy.", handle: h.postPolicy, parts: signed, status: http.StatusCreated, again: http.StatusOK, answer: wire.PolicyAdmitted{}},
 		{method: "GET", path: "/v1/policy", summary: "The chain of policies.", handle: h.getPolicy, answer: wire.PolicyChain{}},
 		{method: "POST", path: "/v1/index", summary: "Brings a newer index.", handle: h.postIndex, parts: signed, status: http.StatusCreated, answer: wire.IndexAdmitted{}},
 		{method: "GET", path: "/v1/index", summary: "The index.", handle: h.getIndex, answer: wire.SignedIndex{}},
 		{method: "GET", path: "/v1/status", summary: "The hub's state.", handle: h.getStatus, answer: wire.StatusInfo{}},
 		{method: "POST", path: "/v1/kill", summary: "Ends a task, an order, a release or everything.", handle: h.postKill, auth: []role{roleOperator}, request: wire.KillRequest{}, status: http.StatusNoContent},
+		{method: "POST", path: "/v1/pause", summary: "Pauses an order, or lets it go on, as its operator.", handle: h.postOperatorPause, auth: []role{roleOperator}, request: wire.PauseRequest{}, status: http.StatusNoContent},
 		{method: "POST", path: "/v1/resume", summary: "Lifts the end of everything.", handle: h.postResume, auth: []role{roleOperator}, status: http.StatusNoContent},
 		{method: "GET", path: "/v1/tokens", summary: "The tokens that were minted, and the keys.", handle: h.getTokens, auth: []role{roleOperator}, answer: wire.TokenList{}},
 		{method: "POST", path: "/v1/tokens/revoke", summary: "Revokes a token.", handle: h.postRevoke, auth: []role{roleOperator}, request: wire.RevokeRequest{}, status: http.StatusNoContent},

@@ -44,7 +44,7 @@ func (h *Hub) postOrder(w http.ResponseWriter, r *http.Request) error {
 	if len(h.catalog.allOrders()) >= maxOrders {
 		return refusal(wire.CodeForbidden, "the hub has all the orders that it can take")
 	}
-	entry := &orderEntry{Order: o, digest: digest, researcher: who.Key.String()}
+	entry := &orderEntry{Order: o, digest: digest, admitted: h.now(), researcher: who.Key.String()}
 	if entry.release, err = h.catalog.release(o.ReleaseSHA256); err != nil {
 		return err
 	}
@@ -131,7 +131,7 @@ func (h *Hub) takeInput(f *form, o *orderEntry) error {
 }
 
 func (h *Hub) keepOrder(o *orderEntry, s signed) (fresh bool, err error) {
-	st := store.Statement{Digest: o.digest, Bytes: s.statement, Signature: s.signature, At: h.now(), Input: o.blob}
+	st := store.Statement{Digest: o.digest, Bytes: s.statement, Signature: s.signature, At: o.admitted, Input: o.blob}
 	if fresh, err = h.store.PutStatement(store.Order, st); err != nil {
 		return false, err
 	}

@@ -15,8 +15,8 @@ const MinKeep = 7 * 24 * time.Hour
 
 const retainEvery = 10 * time.Minute
 
-// noteEnd remembers when an order ended, or that it goes on after all, as one
-// does that a policy left out for a while. Under h.mu.
+// noteEnd remembers when an order entered a state, and when it ended, or that it
+// goes on after all, as one does that a policy left out for a while. Under h.mu.
 func (h *Hub) noteEnd(order canon.Digest, state job.State) {
 	done := func(err error) {
 		if err != nil {
@@ -24,10 +24,15 @@ func (h *Hub) noteEnd(order canon.Digest, state job.State) {
 		}
 	}
 	var err error
-	if state == job.Queued || state == job.Running {
+	if state == job.Queued || state == job.Running || state == job.Paused {
 		err = h.store.DropEnded(order, done)
 	} else {
 		err = h.store.PutEnded(order, h.now(), done)
+	}
+	if err == nil {
+		info, _ := h.machine.Info(order)
+		err = h.store.PutMoment(order, store.Moment{At: h.now().UTC(), State: string(state), Reason: info.Reason,
+			Accepted: info.Accepted, Undecided: info.Undecided, Withdrawn: info.Withdrawn}, done)
 	}
 	if err != nil {
 		h.fail(err)
@@ -76,6 +81,7 @@ func (h *Hub) prune() error {
 		h.stored.Add(-uint64(n))
 		if o, err := h.catalog.order(d); err == nil {
 			o.votes.Store(0)
+			o.stats.forgetVotes()
 		}
 		h.log.Info("the votes of an order that ended were removed", "order", d, "votes", n, "kept", h.opt.KeepFinished)
 	}

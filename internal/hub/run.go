@@ -28,6 +28,7 @@ func (h *Hub) Run(ctx context.Context, l net.Listener) error {
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(h.log.Handler(), slog.LevelDebug),
 	}
+	server.RegisterOnShutdown(h.endStreams)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
 	select {

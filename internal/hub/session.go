@@ -289,6 +289,7 @@ func (h *Hub) giveBack(s *session, m *wire.Return) {
 	h.metrics.ended.WithLabelValues(string(m.Reason)).Inc()
 	var rel canon.Digest
 	if o, err := h.catalog.order(l.Order); err == nil {
+		o.stats.back(string(m.Reason))
 		rel = o.release.digest
 	}
 	log := h.log.Debug

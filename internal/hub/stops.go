@@ -85,7 +85,7 @@ func (h *Hub) postKill(w http.ResponseWriter, r *http.Request) error {
 	}
 	kill := store.Kill{Scope: k.Scope, Target: k.Target, Reason: k.Reason, Operator: who, At: h.now().UTC().Truncate(time.Second)}
 	h.work(func(*job.Machine) []job.Action { return h.applyKill(h.now(), kill) })
-	if err := h.store.PutKill(kill); err != nil {
+	if _, err := h.store.PutKill(kill); err != nil {
 		h.fail(err)
 		return err
 	}
@@ -133,7 +133,7 @@ func (h *Hub) postResume(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	resume := store.Kill{Scope: wire.KillAll, Resume: true, Operator: who, At: h.now().UTC().Truncate(time.Second)}
-	if err := h.store.PutKill(resume); err != nil {
+	if _, err := h.store.PutKill(resume); err != nil {
 		h.fail(err)
 		return err
 	}

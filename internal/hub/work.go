@@ -11,6 +11,7 @@ import (
 // here waits for a disk or a network.
 func (h *Hub) perform(actions []job.Action) {
 	for _, a := range actions {
+		h.record(a)
 		switch a := a.(type) {
 		case job.Lend:
 			h.metrics.lent.Inc()
@@ -148,6 +149,7 @@ func (h *Hub) take(s *session, m *wire.Result) error {
 		h.fail(err)
 		return refusal(wire.CodeInternal, "the hub cannot write")
 	}
+	h.took(l)
 	return nil
 }
 

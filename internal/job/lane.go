@@ -60,7 +60,7 @@ func (t *task) had(num uint32) *lane {
 // come wire.KeptEvery later.
 func (m *Machine) Offer(now time.Time, id wire.LeaseID, c Checkpoint) (has uint32, keep bool) {
 	o := m.orders[c.Order]
-	if o == nil || !o.admitted || o.state != Running && o.state != Queued || c.Task >= o.Tasks || o.rounds[c.Task] > 0 || o.decided.has(o.perm.position(c.Task)) {
+	if o == nil || !o.admitted || o.state != Running && o.state != Queued && o.state != Paused || c.Task >= o.Tasks || o.rounds[c.Task] > 0 || o.decided.has(o.perm.position(c.Task)) {
 		return 0, false
 	}
 	if t := o.open[c.Task]; t != nil { // a restart forgets leases

@@ -49,6 +49,7 @@ type sim struct {
 	now         time.Time
 	orders      map[canon.Digest]Order
 	stops       []target
+	words       map[canon.Digest][2]Pause
 	off         map[canon.Digest]map[uint64]bool // tasks that were stopped
 	votes       map[canon.Digest]map[uint64][]Vote
 	kept        map[laneKey]*keptLane
@@ -89,7 +90,7 @@ type keptLane struct {
 }
 
 func newSim(rt *rapid.T, cfg Config) *sim {
-	s := &sim{rt: rt, cfg: cfg, now: t0, orders: map[canon.Digest]Order{}, votes: map[canon.Digest]map[uint64][]Vote{}, kept: map[laneKey]*keptLane{}, offered: map[wire.LeaseID]time.Time{},
+	s := &sim{rt: rt, cfg: cfg, now: t0, orders: map[canon.Digest]Order{}, words: map[canon.Digest][2]Pause{}, votes: map[canon.Digest]map[uint64][]Vote{}, kept: map[laneKey]*keptLane{}, offered: map[wire.LeaseID]time.Time{},
 		verdicts: map[canon.Digest]map[uint64]Decide{}, live: map[wire.LeaseID]Lease{}, sessions: map[SessionID]int{},
 		want: map[SessionID]int{}, held: map[SessionID]map[wire.LeaseID]bool{}, room: map[SessionID]int{}, took: map[SessionID]pace{}, gather: map[canon.Digest]bool{}, off: map[canon.Digest]map[uint64]bool{}, rounds: map[canon.Digest]map[uint64]uint32{}, refuted: map[canon.Digest]map[uint64]map[canon.Digest]bool{}}
 	s.m = New(cfg)
@@ -155,6 +156,9 @@ func (s *sim) lent(a Lend) {
 		s.rt.Fatalf("lent out of the order's time: %+v", l)
 	case slices.ContainsFunc(s.stops, func(t target) bool { return t.digest == l.Order || t.digest == o.Release }):
 		s.rt.Fatalf("lent of a stopped order: %+v", l)
+	}
+	if s.paused(l.Order) {
+		s.rt.Fatalf("lent of a paused order: %+v", l)
 	}
 	if o.Gather && !s.gather[o.ID] || !o.Gather && !s.farEnough(o) {
 		s.rt.Fatalf("lent before the order that it follows is far enough: %+v", l)
@@ -311,7 +315,7 @@ func (s *sim) checkpoint(l Lease, segments uint32) {
 	late := !s.now.Before(o.Expires)
 	want := !decided && !late && s.rounds[l.Order][l.Task] == 0 && (k == nil || segments > k.segments) && !s.elsewhere(at, l.Worker, net) && s.votedIn(at) == 0 &&
 		(s.now.Before(s.offered[l.ID]) || s.now.Sub(s.offered[l.ID]) >= wire.KeptEvery)
-	if info, _ := s.m.Info(l.Order); info.State != Running && info.State != Queued {
+	if info, _ := s.m.Info(l.Order); info.State != Running && info.State != Queued && info.State != Paused {
 		want = false
 	}
 	if keep != want {
@@ -744,6 +748,12 @@ func (s *sim) events() map[string]func(*rapid.T) {
 				s.stopTask(canon.Sum([]byte{byte(rapid.IntRange(0, 5).Draw(s.rt, "order"))}), uint64(rapid.IntRange(0, 12).Draw(s.rt, "task")))
 			}
 		}),
+		"pause": draw(func() {
+			if rapid.IntRange(0, 3).Draw(s.rt, "really") == 0 {
+				s.pause(Pause{canon.Sum([]byte{byte(rapid.IntRange(0, 5).Draw(s.rt, "order"))}), rapid.Bool().Draw(s.rt, "operator"),
+					rapid.Uint64Range(1, 9).Draw(s.rt, "sequence"), rapid.Bool().Draw(s.rt, "paused"), "test"})
+			}
+		}),
 		"halt": draw(func() {
 			if rapid.IntRange(0, 9).Draw(s.rt, "really") == 0 {
 				s.carry(s.m.Halt("test"))
@@ -781,6 +791,37 @@ func (s *sim) work() {
 		}
 	}
 	s.tick()
+}
+
+// pause says something of an order that may be behind its time, which then
+// nobody may take for a fact: a hub has one statement of each number.
+func (s *sim) pause(p Pause) {
+	words, by := s.words[p.Order], 0
+	if p.Operator {
+		by = 1
+	}
+	if p.Sequence != words[by].Sequence {
+		s.fact(func(m *Machine) { m.Pause(s.now, p) })
+	}
+	if p.Sequence > words[by].Sequence {
+		words[by] = p
+		s.words[p.Order] = words
+	}
+	s.carry(s.m.Pause(s.now, p))
+	info, _ := s.m.Info(p.Order)
+	if info.State == Paused != (s.paused(p.Order) && info.State != Done && info.State != Stopped && info.State != Ended && info.State != "") {
+		s.rt.Fatalf("paused: %v, but the order is %s", s.paused(p.Order), info.State)
+	}
+	for _, l := range s.live {
+		if l.Order == p.Order && s.paused(p.Order) {
+			s.rt.Fatalf("a lease goes on while its order is paused: %+v", l)
+		}
+	}
+}
+
+func (s *sim) paused(order canon.Digest) bool {
+	w := s.words[order]
+	return w[0].Paused || w[1].Paused
 }
 
 func (s *sim) giveBack(l Lease, failed bool) {
@@ -978,6 +1019,11 @@ func (s *sim) finish() {
 	s.jump(s.behind) // somebody sets it right
 	s.halted = false
 	s.carry(s.m.Lift(s.now))
+	for n := range 6 {
+		for _, operator := range []bool{true, false} {
+			s.pause(Pause{Order: canon.Sum([]byte{byte(n)}), Operator: operator, Sequence: 10})
+		}
+	}
 	for w := range 30 {
 		id := s.connect(100 + 2*w)
 		s.want[id] = 3
@@ -1013,7 +1059,7 @@ func (s *sim) first() (first Lease) {
 func (s *sim) over() bool {
 	for id := range s.orders {
 		switch info, _ := s.m.Info(id); {
-		case info.State == Queued || info.State == Running:
+		case info.State == Queued || info.State == Running || info.State == Paused:
 			return false
 		case info.State == Ended && s.now.Before(info.Expires) && info.After == (canon.Digest{}):
 			s.rt.Fatalf("expired before its time: %+v", info)

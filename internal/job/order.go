@@ -35,6 +35,7 @@ type State string
 const (
 	Queued  State = "queued"
 	Running State = "running"
+	Paused  State = "paused"
 	Done    State = "done"
 	Stopped State = "stopped"
 	Ended   State = "expired"
@@ -51,6 +52,7 @@ type order struct {
 	reason   string
 	asked    bool // Gather was asked for
 	gathered bool
+	words    [2]Pause // the last of its researcher and of an operator
 
 	perm      permutation
 	fresh     uint64 // positions below were begun or decided
@@ -156,7 +158,11 @@ func (m *Machine) restate(now time.Time, o *order) {
 		m.leave(o)
 	}
 	// A clock that was set back queues an order, and its leases go on.
-	if ended := state != Running && state != Queued; ended && (running || o.lent.Len() > 0) {
+	switch {
+	case state == Running || state == Queued || !running && o.lent.Len() == 0:
+	case state == Paused:
+		m.suspend(o)
+	default:
 		m.recall(o)
 	}
 }
@@ -178,6 +184,11 @@ func (m *Machine) stateOf(now time.Time, o *order) (State, string) {
 		return Ended, ""
 	case !begin && m.stateIs(o.After, Ended):
 		return Ended, "the order that it follows has expired"
+	}
+	if reason, is := o.paused(); is {
+		return Paused, reason
+	}
+	switch {
 	case !begin || now.Before(o.NotBefore) || o.Gather && !o.gathered:
 		return Queued, ""
 	}

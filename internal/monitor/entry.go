@@ -117,6 +117,17 @@ func (m *Monitor) read(e *Entry, st []byte) error {
 		}
 		e.Target, e.Reason = s.Names(), s.Reason
 		return m.about(e, s.TargetSHA256)
+	case release.PauseType:
+		e.Type = "pause"
+		p, err := release.ParsePause(st)
+		if err != nil {
+			return err
+		}
+		if !p.Paused {
+			e.Type = "resume"
+		}
+		e.Target, e.Reason = "order "+p.OrderSHA256.Short(), p.Reason
+		return m.about(e, p.OrderSHA256)
 	case policy.Type:
 		e.Type = "policy"
 		p, err := policy.Parse(st)

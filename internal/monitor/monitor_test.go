@@ -178,6 +178,29 @@ func TestEntries(t *testing.T) {
 	}
 }
 
+// TestPauses: a pause and what ends it are told apart, and go by the order's release.
+func TestPauses(t *testing.T) {
+	l := newLog(t)
+	at := time.Unix(1_800_000_000, 0)
+	rel := release.Release{Type: release.Type, Name: "ada/x", Version: 3, ModuleSHA256: canon.Sum(nil), ModuleLength: 8, SourceSHA256: canon.Sum(nil), ABI: release.ABI, CostTable: release.CostTable,
+		Limits: release.Limits{TaskFuel: 1, SegmentFuel: 1, MemoryPages: 1, Seconds: 1}, Purpose: "A test.", Expires: canon.TimeOf(at)}
+	st, sig := l.signed(rel.Sign(l.ada))
+	l.add(st, sig)
+	o := release.Order{Type: release.OrderType, Title: "numbers", ReleaseSHA256: canon.Sum(st), Input: release.Input{Range: &release.Range{From: 0, To: 2, Step: 1}},
+		Redundancy: release.Redundancy{Vote: &release.Vote{Agree: 1, Of: 1}}, CompletePermille: 1000, NotBefore: canon.TimeOf(at.Add(-time.Hour)), Expires: canon.TimeOf(at)}
+	order, sig := l.signed(o.Sign(l.ada))
+	l.add(order, sig)
+	for _, paused := range []bool{true, false} {
+		l.add(l.signed(release.NewPause(canon.Sum(order), paused, "looking", at).Sign(l.ada)))
+	}
+	got := l.next(l.monitor(""), 4)
+	for i, want := range []string{"release", "order", "pause", "resume"} {
+		if e := got[i]; e.Type != want || e.Name != "ada/x" || e.Problem != "" || i > 1 && e.Reason != "looking" {
+			t.Errorf("entry %d: %s", i, e.String())
+		}
+	}
+}
+
 // TestChanges: what is not the log that was seen has a class; what may be an
 // accident has none, and passes.
 func TestChanges(t *testing.T) {

@@ -91,9 +91,11 @@ type Withdrawal struct {
 }
 
 // Withdraw takes the verdict of a round back, so that its task may get another,
-// and then calls done. It does not wait.
-func (s *Store) Withdraw(order canon.Digest, number uint64, round uint32, done func(error)) error {
-	return s.group.submit(write{size: 64, now: true, done: done, apply: func(tx *bolt.Tx) error {
+// and then calls done with it; nil: it was none. It does not wait.
+func (s *Store) Withdraw(order canon.Digest, number uint64, round uint32, done func(*Verdict, error)) error {
+	var gone *Verdict
+	return s.group.submit(write{size: 64, now: true, done: func(err error) { done(gone, err) }, apply: func(tx *bolt.Tx) error {
+		gone = nil // a group may be written again
 		task := taskKey(order, number)
 		b := tx.Bucket(bucketVerdicts).Get(task)
 		if b == nil {
@@ -110,6 +112,10 @@ func (s *Store) Withdraw(order canon.Digest, number uint64, round uint32, done f
 		if err := tx.Bucket(bucketWithdrawn).Put(task, rounds); err != nil {
 			return err
 		}
+		if err := noteDecision(tx, order[:], Decision{Task: number, Round: round, Withdrawn: true}); err != nil {
+			return err
+		}
+		gone = &v
 		return dropVerdict(tx, v, task)
 	}})
 }

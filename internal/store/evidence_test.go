@@ -30,7 +30,7 @@ func TestWithdraw(t *testing.T) {
 		t.Fatalf("after the last: %+v, %v", more, err)
 	}
 	done := make(chan error, 1)
-	if err := s.Withdraw(order, 1, 0, func(err error) { done <- err }); err != nil || <-done != nil {
+	if err := s.Withdraw(order, 1, 0, func(_ *Verdict, err error) { done <- err }); err != nil || <-done != nil {
 		t.Fatal(err)
 	}
 	if page, err := s.Behind(a.Worker, nil, 9); err != nil || len(page) != 0 {

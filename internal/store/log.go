@@ -26,7 +26,7 @@ var (
 
 // kinds in the order in which those of the same moment were admitted before
 // there was a log. The position is what stands on disk: append only.
-var kinds = []Kind{Release, Order, Stop, Policy}
+var kinds = []Kind{Release, Order, Stop, Policy, Pause}
 
 // afterStatement is where tests kill a store that has written a statement and
 // not its leaf.

@@ -1,8 +1,10 @@
 package store
 
 import (
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -22,6 +24,7 @@ const (
 	Order   Kind = "order"
 	Stop    Kind = "stop"
 	Policy  Kind = "policy"
+	Pause   Kind = "pause"
 )
 
 func (k Kind) bucket() []byte {
@@ -34,6 +37,8 @@ func (k Kind) bucket() []byte {
 		return bucketStops
 	case Policy:
 		return bucketPolicies
+	case Pause:
+		return bucketPauses
 	}
 	panic("store: no such kind of statement: " + string(k))
 }
@@ -138,30 +143,34 @@ func decodeStatement(k, v []byte) (Statement, error) {
 	return st, nil
 }
 
-// Kill is what an operator did: a kill, or the lifting of a halt.
+// Kill is what an operator did: a kill, the lifting of a halt, or, of an order,
+// a pause or the end of one.
 type Kill struct {
+	Seq      uint64     `json:"-"` // in the order in which they came
 	Scope    wire.Scope `json:"scope"`
 	Target   string     `json:"target"`
 	Reason   string     `json:"reason"`
 	Operator string     `json:"operator"` // the token's id
 	Resume   bool       `json:"resume"`
+	Pause    bool       `json:"pause,omitempty"`
 	At       time.Time  `json:"at"`
 }
 
-// PutKill makes a kill durable, behind all that were before it.
-func (s *Store) PutKill(k Kill) error {
+// PutKill makes a kill durable, behind all that were before it, and returns its
+// number among them.
+func (s *Store) PutKill(k Kill) (seq uint64, err error) {
 	value, err := json.Marshal(k)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	return s.group.wait(write{size: len(value), apply: func(tx *bolt.Tx) error {
+	err = s.group.wait(write{size: len(value), apply: func(tx *bolt.Tx) (err error) {
 		b := tx.Bucket(bucketOperator)
-		seq, err := b.NextSequence()
-		if err != nil {
+		if seq, err = b.NextSequence(); err != nil {
 			return err
 		}
 		return b.Put(binary.BigEndian.AppendUint64(nil, seq), value)
 	}})
+	return seq, err
 }
 
 // Kills calls each for every kill, in the order in which they came.
@@ -169,9 +178,10 @@ func (s *Store) Kills(each func(Kill) error) error {
 	return s.db.View(func(tx *bolt.Tx) error {
 		return tx.Bucket(bucketOperator).ForEach(func(key, v []byte) error {
 			var k Kill
-			if err := json.Unmarshal(v, &k); err != nil {
-				return fmt.Errorf("kill %x: %w", key, err)
+			if err := json.Unmarshal(v, &k); err != nil || len(key) != 8 {
+				return fmt.Errorf("kill %x: %w", key, cmp.Or(err, errors.New("its key is damaged")))
 			}
+			k.Seq = binary.BigEndian.Uint64(key)
 			return each(k)
 		})
 	})

@@ -27,11 +27,14 @@ var (
 	bucketOrders    = []byte("orders")
 	bucketStops     = []byte("stops")
 	bucketPolicies  = []byte("policies")
+	bucketPauses    = []byte("pauses")
 	bucketIndex     = []byte("index") // one key
 	bucketInputs    = []byte("inputs")
 	bucketOperator  = []byte("operator")
 	bucketVotes     = []byte("votes")
 	bucketVerdicts  = []byte("verdicts")
+	bucketDecided   = []byte("decided")  // the order of decision, a bucket for each order
+	bucketTimeline  = []byte("timeline") // what happened to orders, likewise
 	bucketOutputs   = []byte("outputs")
 	bucketLanes     = []byte("lanes")
 	bucketRevoked   = []byte("revoked")
@@ -47,17 +50,18 @@ var (
 )
 
 // buckets are those of the schema, beside the log's.
-var buckets = [][]byte{bucketMeta, bucketReleases, bucketOrders, bucketStops, bucketPolicies, bucketIndex, bucketInputs, bucketOperator,
-	bucketVotes, bucketVerdicts, bucketOutputs, bucketLanes, bucketRevoked, bucketSpent, bucketEnded, bucketBehind, bucketWithdrawn, bucketCredit, bucketLinks, bucketStates, bucketRefuted}
+var buckets = [][]byte{bucketMeta, bucketReleases, bucketOrders, bucketStops, bucketPolicies, bucketPauses, bucketIndex, bucketInputs, bucketOperator,
+	bucketVotes, bucketVerdicts, bucketDecided, bucketTimeline, bucketOutputs, bucketLanes, bucketRevoked, bucketSpent, bucketEnded, bucketBehind, bucketWithdrawn, bucketCredit, bucketLinks, bucketStates, bucketRefuted}
 
-// migrations bring a store one schema further, in the transaction that says so.
+// migrations bring a store one schema further. What takes long is done before the
+// transaction that says so, and may be done again after a crash.
 var migrations = map[string]struct {
-	to    string
-	apply func(*bolt.Tx) error
+	to     string
+	before func(*bolt.DB) error
 }{
-	"countersign-store/2": {"countersign-store/3", func(*bolt.Tx) error { return nil }}, // it has fewer buckets
-	"countersign-store/3": {"countersign-store/4", func(*bolt.Tx) error { return nil }}, // it has fewer buckets, and no evidence
-	"countersign-store/4": {"countersign-store/5", func(*bolt.Tx) error { return nil }}, // it has fewer buckets
+	"countersign-store/2": {to: "countersign-store/3"},                         // it has fewer buckets
+	"countersign-store/3": {to: "countersign-store/4"},                         // it has fewer buckets, and no evidence
+	"countersign-store/4": {to: "countersign-store/5", before: numberVerdicts}, // it has fewer buckets
 }
 
 // Options of Open; nil is usable.
@@ -180,6 +184,9 @@ func (s *Store) schema(readOnly bool) error {
 	if err := s.db.View(func(tx *bolt.Tx) error { complete = isComplete(tx); return nil }); err != nil || complete {
 		return err
 	}
+	if err := prepare(s.db); err != nil {
+		return err
+	}
 	return s.db.Update(migrate)
 }
 
@@ -192,6 +199,28 @@ func isComplete(tx *bolt.Tx) bool {
 	return string(tx.Bucket(bucketMeta).Get(keySchema)) == Schema
 }
 
+// prepare does what goes before the migrations of a store.
+func prepare(db *bolt.DB) error {
+	got := Schema
+	if err := db.View(func(tx *bolt.Tx) error {
+		if b := tx.Bucket(bucketMeta); b != nil {
+			got = string(b.Get(keySchema))
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	for m, ok := migrations[got]; ok; m, ok = migrations[got] {
+		if m.before != nil {
+			if err := m.before(db); err != nil {
+				return fmt.Errorf("bringing it from schema %q to %q: %w", got, m.to, err)
+			}
+		}
+		got = m.to
+	}
+	return nil
+}
+
 func migrate(tx *bolt.Tx) error {
 	got := Schema
 	if b := tx.Bucket(bucketMeta); b != nil {
@@ -201,9 +230,6 @@ func migrate(tx *bolt.Tx) error {
 		m, ok := migrations[got]
 		if !ok {
 			return wrongSchema(got)
-		}
-		if err := m.apply(tx); err != nil {
-			return fmt.Errorf("bringing it from schema %q to %q: %w", got, m.to, err)
 		}
 		got = m.to
 	}

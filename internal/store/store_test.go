@@ -95,10 +95,12 @@ func TestReopen(t *testing.T) {
 		}
 	}
 	kills := []Kill{{Scope: wire.KillAll, Reason: "stop", Operator: "me", At: at.UTC()}, {Scope: wire.KillAll, Resume: true, At: at.UTC()}}
-	for _, k := range kills {
-		if err := s.PutKill(k); err != nil {
-			t.Fatal(err)
+	for i, k := range kills {
+		seq, err := s.PutKill(k)
+		if err != nil || seq != uint64(i)+1 {
+			t.Fatal(seq, err)
 		}
+		kills[i].Seq = seq
 	}
 	a, b := sampleVote(7, 1, "out"), sampleVote(7, 2, "out")
 	b.Net = netip.MustParsePrefix("2001:db8:1::/48")

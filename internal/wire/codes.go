@@ -44,8 +44,9 @@ const (
 	CodeUnauthorized   = "unauthorized"
 	CodeForbidden      = "forbidden"
 	CodeTimeout        = "timeout"
-	CodeBusy           = "busy" // what this is about is changing: try again
-	CodeFull           = "full" // the hub's disk is
+	CodeCursor         = "cursor" // of more decisions than there were
+	CodeBusy           = "busy"   // what this is about is changing: try again
+	CodeFull           = "full"   // the hub's disk is
 	CodeInternal       = "internal"
 )
 
@@ -105,6 +106,7 @@ var statuses = map[string]int{
 	CodeUnauthorized:   http.StatusUnauthorized,
 	CodeForbidden:      http.StatusForbidden,
 	CodeTimeout:        http.StatusRequestTimeout,
+	CodeCursor:         http.StatusConflict,
 	CodeBusy:           http.StatusServiceUnavailable,
 	CodeFull:           http.StatusInsufficientStorage,
 	CodeInternal:       http.StatusInternalServerError,

@@ -1,6 +1,10 @@
 package wire
 
-import "github.com/countersign/countersign/internal/canon"
+import (
+	"slices"
+
+	"github.com/countersign/countersign/internal/canon"
+)
 
 // Bodies of the hub's HTTP answers and requests. A client ignores members that
 // it does not know, because these say how things stand and authorise nothing.
@@ -22,6 +26,12 @@ type ReleaseAdmitted struct {
 type OrderAdmitted struct {
 	Order canon.Digest `json:"order"`
 	Tasks uint64       `json:"tasks"`
+}
+
+// PauseAdmitted answers POST /v1/pauses.
+type PauseAdmitted struct {
+	Pause    canon.Digest `json:"pause"`
+	Sequence uint64       `json:"sequence"`
 }
 
 // StopAdmitted answers POST /v1/stops.
@@ -59,7 +69,7 @@ type OrderInfo struct {
 	Title            string       `json:"title"`
 	Release          canon.Digest `json:"release"`
 	Name             string       `json:"name"`  // of the release
-	State            string       `json:"state"` // queued, running, done, stopped or expired
+	State            string       `json:"state"` // queued, running, paused, done, stopped or expired
 	Reason           string       `json:"reason,omitempty"`
 	Tasks            uint64       `json:"tasks"`
 	Accepted         uint64       `json:"accepted"`  // tasks with an accepted outcome
@@ -76,10 +86,47 @@ type OrderInfo struct {
 	Of               int          `json:"of"`
 	NotBefore        canon.Time   `json:"not_before"`
 	Expires          canon.Time   `json:"expires"`
+
+	Timeline   []Moment    `json:"timeline,omitempty"`   // of one order alone
+	Statistics *Statistics `json:"statistics,omitempty"` // likewise
+}
+
+// Moment is when an order entered a state, and how many tasks had been accepted,
+// had ended undecided and had been withdrawn then.
+type Moment struct {
+	At        canon.Time `json:"at"`
+	State     string     `json:"state"` // as of OrderInfo, or Admitted
+	Reason    string     `json:"reason,omitempty"`
+	Accepted  uint64     `json:"accepted"`
+	Undecided uint64     `json:"undecided"`
+	Withdrawn uint64     `json:"withdrawn"`
+}
+
+// Admitted is the first moment of an order.
+const Admitted = "admitted"
+
+// Statistics is what is counted of an order.
+type Statistics struct {
+	Votes           map[string]uint64 `json:"votes"`             // on disk, by how the task ended
+	Agreeing        uint64            `json:"agreeing"`          // voices for accepted outcomes
+	FuelSpent       uint64            `json:"fuel_spent"`        // of all votes
+	FuelVerified    uint64            `json:"fuel_verified"`     // of accepted outcomes, once for each task
+	VotesPerVerdict float64           `json:"votes_per_verdict"` // how many times the work is done
+	Workers         uint64            `json:"workers"`           // that have voted: an estimate
+	Networks        uint64            `json:"networks"`          // likewise
+
+	Since         canon.Time        `json:"since"`          // the hub started, and began to count what follows
+	Lent          uint64            `json:"lent"`           // lanes
+	Taken         uint64            `json:"taken"`          // of them came back with a vote
+	Returned      map[string]uint64 `json:"returned"`       // of them came back without, by reason
+	MedianSeconds float64           `json:"median_seconds"` // from lease to vote
+	P90Seconds    float64           `json:"p90_seconds"`
 }
 
 // Ended reports whether nothing more will happen to an order in that state.
-func (o *OrderInfo) Ended() bool { return o.State != "queued" && o.State != "running" }
+func (o *OrderInfo) Ended() bool {
+	return slices.Contains([]string{"done", "stopped", "expired"}, o.State)
+}
 
 // ResultLine is one line of GET /v1/orders/<digest>/results.
 type ResultLine struct {
@@ -97,6 +144,8 @@ type ResultLine struct {
 	Credibility float64 `json:"credibility,omitempty"` // if that is how it won
 	Audited     bool    `json:"audited,omitempty"`     // an auditor has said so
 	Round       uint32  `json:"round,omitempty"`       // how many verdicts on the task were withdrawn before
+
+	Cursor uint64 `json:"cursor,omitempty"` // in the order of decision: read on after it
 }
 
 // Undecided stands in a ResultLine for the end of a task whose votes disagree
@@ -105,6 +154,10 @@ const Undecided End = "undecided"
 
 // Stopped stands there for the end of a task that somebody stopped.
 const Stopped End = "stopped"
+
+// Withdrawn stands there if the result of a task that came before is none any
+// more, and there is no other yet.
+const Withdrawn End = "withdrawn"
 
 // StatusInfo answers GET /v1/status.
 type StatusInfo struct {
@@ -171,6 +224,13 @@ type KillRequest struct {
 	Scope  Scope  `json:"scope"`  // all, release, order or task
 	Target string `json:"target"` // "", a digest, or a TaskTarget
 	Reason string `json:"reason"`
+}
+
+// PauseRequest is the body of POST /v1/pause, with the operator's token.
+type PauseRequest struct {
+	Order  canon.Digest `json:"order"`
+	Paused bool         `json:"paused"` // false: it goes on, as far as operators say
+	Reason string       `json:"reason"`
 }
 
 // MaxTokenList is how many tokens are listed at most.
