@@ -211,7 +211,7 @@ func (w *witness) function(f uint32) {
 	if push, pop := strings.Count(text, "PUSH"), strings.Count(text, "POP"); push > 1 || pop > push || pop < push && w.ends {
 		w.fail(f, "does not give back what it takes of the stack")
 	}
-	text = w.leaves(f, text)
+	text = w.leaves(f, calling(text))
 	text = paidFor.ReplaceAllString(text, "")
 	for what, re := range forbidden {
 		if at := re.FindStringIndex(text); at != nil {
