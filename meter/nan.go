@@ -43,11 +43,26 @@ const (
 )
 
 // value is an operand or local. A raw one has the instruction at whose end it can
-// be made canonical.
+// be made canonical. An exact one of a lane may have where it comes from: a load
+// plus one, or a local's complement.
 type value struct {
 	state state
 	lane  lane
 	site  int32
+	from  int32
+}
+
+// load is an instruction that loads a float, and whether something looks at its
+// bits.
+type load struct {
+	at       int
+	observed bool
+}
+
+// flow is a value that is put into a local as it came.
+type flow struct {
+	from int32
+	to   uint32
 }
 
 // site is an instruction whose result is a raw value, and whether something looks
@@ -66,6 +81,11 @@ type nans struct {
 	frames []nanFrame
 	locals []value
 	moved  bool // what is known of a local has changed
+
+	loads  []load
+	flows  []flow
+	looked []bool // locals whose bits something looks at
+	types  []lane // of locals: lanes for vectors, noLane for integers
 }
 
 type nanFrame struct {
@@ -81,13 +101,13 @@ const maxNaNPasses = 5
 
 // function finds the sites of defined function i.
 func (n *nans) function(i int) {
-	n.locals = n.locals[:0]
+	n.locals, n.types = n.locals[:0], n.types[:0]
 	add := func(t wasm.ValType, count uint32, known state) {
 		if t != wasm.F32 && t != wasm.F64 && t != wasm.V128 {
 			known = exact
 		}
 		for range count {
-			n.locals = append(n.locals, value{state: known})
+			n.locals, n.types = append(n.locals, value{state: known}), append(n.types, laneOf(t))
 		}
 	}
 	for _, t := range n.m.Types[n.m.Funcs[i]].Params {
@@ -99,6 +119,7 @@ func (n *nans) function(i int) {
 	for pass := 1; ; pass++ {
 		n.pass(i)
 		if !n.moved {
+			n.follow()
 			return
 		}
 		if pass == maxNaNPasses {
@@ -111,6 +132,7 @@ func (n *nans) function(i int) {
 
 func (n *nans) pass(i int) {
 	n.sites, n.stack, n.moved = n.sites[:0], n.stack[:0], false
+	n.loads, n.flows, n.looked = n.loads[:0], n.flows[:0], append(n.looked[:0], make([]bool, len(n.locals))...)
 	t := &n.m.Types[n.m.Funcs[i]]
 	n.frames = append(n.frames[:0], nanFrame{typ: &wasm.FuncType{Results: t.Results}})
 	in := n.m.Instrs(i)
@@ -134,8 +156,33 @@ func (n *nans) pop() value {
 
 // observe has something look at the bits of a value.
 func (n *nans) observe(v value) {
-	if v.state == raw {
+	switch {
+	case v.state == raw:
 		n.sites[v.site].observed = true
+	case v.from > 0:
+		n.loads[v.from-1].observed = true
+	case v.from < 0:
+		n.looked[^v.from] = true
+	}
+}
+
+// maxFollowed is how many locals in a row a value is followed through.
+const maxFollowed = 4
+
+// follow marks what goes into locals whose bits something looks at.
+func (n *nans) follow() {
+	for round := 0; ; round++ {
+		changed := false
+		for _, f := range n.flows {
+			was := f.from < 0 && n.looked[^f.from]
+			if n.looked[f.to] || round > maxFollowed {
+				n.observe(value{state: exact, from: f.from})
+			}
+			changed = changed || f.from < 0 && n.looked[^f.from] != was
+		}
+		if !changed || round > maxFollowed {
+			return
+		}
 	}
 }
 
@@ -149,7 +196,7 @@ func (n *nans) take(v value, l lane) {
 // result pushes a raw value that the instruction makes.
 func (n *nans) result(v *wasm.Instr, l lane) {
 	n.sites = append(n.sites, site{at: v.End, lane: l})
-	n.push(value{raw, l, int32(len(n.sites) - 1)})
+	n.push(value{state: raw, lane: l, site: int32(len(n.sites) - 1)})
 }
 
 func (n *nans) observeTop(count int) {
@@ -186,7 +233,10 @@ func (n *nans) keep(v *wasm.Instr, a value, to lane) {
 		n.result(v, to)
 		return
 	}
-	n.push(value{state: a.state})
+	if a.from != 0 {
+		a.lane = to
+	}
+	n.push(a)
 }
 
 func (n *nans) step(v *wasm.Instr) {
@@ -284,7 +334,7 @@ func (n *nans) plain(v *wasm.Instr) {
 		if l := n.locals[v.A]; l.state == raw {
 			n.result(v, l.lane)
 		} else {
-			n.push(l)
+			n.push(n.named(v.A))
 		}
 	case wasm.OpLocalSet:
 		n.set(v.A, n.pop())
@@ -318,7 +368,11 @@ func (n *nans) set(i uint32, v value) {
 	switch {
 	case n.top().dead || v.state == number:
 	case v.state == exact, l.state == exact, l.state == raw && l.lane != v.lane:
-		n.observe(v)
+		if v.state == exact && v.from != 0 {
+			n.flows = append(n.flows, flow{v.from, i})
+		} else {
+			n.observe(v)
+		}
 		if l.state != exact {
 			*l, n.moved = value{state: exact}, true
 		}
@@ -360,6 +414,12 @@ func (n *nans) typed(v *wasm.Instr) {
 		}
 		n.merge(v, vector, x)
 	default:
+		if l := loaded(v.Op); l != noLane {
+			n.pop()
+			n.loads = append(n.loads, load{at: v.Start})
+			n.push(value{state: exact, lane: l, from: int32(len(n.loads))})
+			return
+		}
 		in, out, _ := v.Op.Signature()
 		n.observeTop(len(in))
 		if number := n.constant(v); number {
@@ -372,11 +432,45 @@ func (n *nans) typed(v *wasm.Instr) {
 
 // lane makes a value of another lane one whose bits count.
 func (n *nans) lane(v value, l lane) value {
-	if v.state == raw && v.lane != l {
+	if (v.state == raw || v.from != 0) && v.lane != l {
 		n.observe(v)
 		return value{state: exact}
 	}
 	return v
+}
+
+// named is what a local that is not raw holds.
+func (n *nans) named(i uint32) value {
+	v := n.locals[i]
+	if v.state == exact && n.types[i] != noLane {
+		return value{state: exact, lane: n.types[i], from: ^int32(i)}
+	}
+	return v
+}
+
+// laneOf is what a value of a type may be used as without looking at its bits:
+// for a vector that depends, and lanes stands for none.
+func laneOf(t wasm.ValType) lane {
+	switch t {
+	case wasm.F32:
+		return f32
+	case wasm.F64:
+		return f64
+	case wasm.V128:
+		return lanes
+	}
+	return noLane
+}
+
+// loaded is the lane of what an instruction loads, noLane for other instructions.
+func loaded(op wasm.Op) lane {
+	switch op {
+	case opF32Load:
+		return f32
+	case opF64Load:
+		return f64
+	}
+	return noLane
 }
 
 // constant tells whether an instruction is a constant without a NaN.
