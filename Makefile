@@ -111,8 +111,9 @@ fuzz: ## FUZZTIME=30s for each target
 fuzz-modules: need-test ## N=2000 random modules, FIRST=101 the first seed
 	$(GO) test ./test/proof -run TestRandomModules -v -timeout 0 -args -first $(or $(FIRST),101) -seeds $(or $(N),2000)
 
-corpus: ## other people's modules, fetched with npm and apt; writes docs/meter-corpus.md
-	cd bench/corpus && ./fetch.sh $(or $(CORPUS),$${TMPDIR:-/tmp}/countersign-corpus) && \
+corpus: need-wasm ## other people's modules, from npm and Debian, some compiled from source; writes docs/meter-corpus.md
+	@scripts/need.sh tcl=tclsh dpkg-dev=dpkg-source make=make npm=npm
+	cd bench/corpus && ./fetch.sh $(or $(CORPUS),$${TMPDIR:-/tmp}/countersign-corpus) && ./compile.sh $(or $(CORPUS),$${TMPDIR:-/tmp}/countersign-corpus) && \
 		$(GO) run . -dir $(or $(CORPUS),$${TMPDIR:-/tmp}/countersign-corpus) -o ../../docs/meter-corpus.md
 
 $(STAMP): $(WEB)/package-lock.json

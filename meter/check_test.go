@@ -207,7 +207,7 @@ func TestCheckEncodings(t *testing.T) {
 			}
 		},
 		"as many data segments": func(m *wasm.Module) {
-			m.HasDataCount, m.Segs = true, make([]wasm.Segment, wasm.MaxSegments-1)
+			m.HasDataCount, m.Segs = true, make([]wasm.Segment, wasm.MaxSegs-1)
 			m.Segs[0].Expr = wasm.Const{opI32Const, 0, opEnd}
 			m.Code[1].Code = []byte{opMisc, 0x09, 0, opEnd} // data.drop
 		},

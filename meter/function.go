@@ -1,10 +1,6 @@
 package meter
 
-import (
-	"slices"
-
-	"github.com/countersign/countersign/internal/wasm"
-)
+import "github.com/countersign/countersign/internal/wasm"
 
 // edit is a change to a function's code: the bytes from at to end of the file
 // are replaced by what kind says.
@@ -50,6 +46,7 @@ type frame struct {
 	counted  bool
 	unrolled bool
 	entry    int // the charge of the block that it stands in, or -1
+	outer    int // the frame around it that has another entry; entries never decrease inwards
 	reach    int // the outermost frame that a branch in it leads to the end of, or itself
 }
 
@@ -58,7 +55,7 @@ type frame struct {
 type refund struct {
 	conditional bool
 	label       uint32
-	from        []charged
+	from, until uint32 // in plan.charges
 }
 
 // charged is a block's charge, and how much of it was for what stands before a
@@ -80,6 +77,7 @@ type plan struct {
 	labels  []uint32   // of editBrTable
 	counts  []counted  // of editCounted
 	refunds []refund   // of editRefund
+	charges []charged  // of refunds
 	unrolls []unrolled // of editLoop
 	segs    []wasm.Segment
 	spare   int // instructions of the source that may still be written again, in all functions
@@ -90,8 +88,8 @@ type plan struct {
 
 // function plans defined function i, in the order of its code.
 func (p *plan) function(m *wasm.Module, i int, facts *facts) error {
-	*p = plan{edits: p.edits[:0], frames: p.frames[:0], labels: p.labels[:0], counts: p.counts[:0], refunds: p.refunds[:0], unrolls: p.unrolls[:0], inner: -1, spare: p.spare, segs: m.Segs,
-		locals: m.NumLocals(i), reader: p.reader}
+	*p = plan{edits: p.edits[:0], frames: p.frames[:0], labels: p.labels[:0], counts: p.counts[:0], refunds: p.refunds[:0],
+		charges: p.charges[:0], unrolls: p.unrolls[:0], inner: -1, spare: p.spare, segs: m.Segs, locals: m.NumLocals(i), reader: p.reader}
 	p.frames = append(p.frames, frame{op: wasm.OpCall, live: true, values: len(m.Types[m.Funcs[i]].Results) > 0})
 	p.begin(m.Code[i].Offset, true)
 	p.charge(costEntry)
@@ -241,17 +239,21 @@ func (p *plan) exit(v *wasm.Instr, label uint32) bool {
 	if !p.live() || p.inner < 0 || to >= p.inner || v.Op == wasm.OpBrIf && p.frames[to].values {
 		return false
 	}
-	r := refund{conditional: v.Op == wasm.OpBrIf, label: label + p.blocks(label), from: []charged{p.charged(p.current)}}
-	for i := len(p.frames) - 1; i > p.inner; i-- {
-		c := p.charged(p.frames[i].entry)
-		if slices.Contains(r.from, c) {
+	r := refund{conditional: v.Op == wasm.OpBrIf, label: label + p.blocks(label), from: uint32(len(p.charges))}
+	p.charges = append(p.charges, p.charged(p.current))
+	last := p.current
+	for i := len(p.frames) - 1; i > p.inner; i = p.frames[i].outer {
+		if p.frames[i].entry == last {
 			continue
 		}
-		if len(r.from) == maxRefunds {
+		if len(p.charges)-int(r.from) == maxRefunds {
+			p.charges = p.charges[:r.from]
 			return false
 		}
-		r.from = append(r.from, c)
+		last = p.frames[i].entry
+		p.charges = append(p.charges, p.charged(last))
 	}
+	r.until = uint32(len(p.charges))
 	p.frames[to].targeted = true
 	loop := &p.frames[p.inner]
 	loop.reach = min(loop.reach, to)
@@ -271,6 +273,10 @@ func (p *plan) open(v *wasm.Instr) {
 
 func (p *plan) push(f frame) {
 	f.live, f.entry, f.reach = p.live(), p.current, len(p.frames)
+	f.outer = f.reach - 1
+	if up := &p.frames[f.outer]; up.entry == f.entry {
+		f.outer = up.outer
+	}
 	p.frames = append(p.frames, f)
 }
 

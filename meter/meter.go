@@ -85,8 +85,8 @@ func rewrite(source []byte, o *Options, inspected *[]Function) ([]byte, *Report,
 		return nil, nil, err
 	}
 	w.declare()
-	if types, segs := len(w.out.Types), len(w.out.Segs); types > wasm.MaxTypes || segs > wasm.MaxSegments {
-		return nil, nil, refuse("", 0, "the metered module would have %d types and %d data segments, at most %d and %d are allowed", types, segs, wasm.MaxTypes, wasm.MaxSegments)
+	if types, segs := len(w.out.Types), len(w.out.Segs); types > wasm.MaxTypes || segs > wasm.MaxSegs {
+		return nil, nil, refuse("", 0, "the metered module would have %d types and %d data segments, at most %d and %d are allowed", types, segs, wasm.MaxTypes, wasm.MaxSegs)
 	}
 	out := w.out.Encode()
 	if len(out) > wasm.MaxModule {

@@ -77,15 +77,34 @@ type site struct {
 type nans struct {
 	m      *wasm.Module
 	sites  []site
-	stack  []value
+	stack  []operands
+	height int // of the stack, in operands
 	frames []nanFrame
-	locals []value
 	moved  bool // what is known of a local has changed
 
-	loads  []load
-	flows  []flow
-	looked []bool // locals whose bits something looks at
-	types  []lane // of locals: lanes for vectors, noLane for integers
+	types  wasm.Locals
+	params uint32
+	locals []nanLocal // by index
+	round  uint32     // counts when everything was forgotten
+	unsure bool       // of locals that have not been set since, nothing is known
+
+	loads   []load
+	flows   []flow
+	reading uint32 // counts passes
+}
+
+// operands are some operands in a row of which the same is known: a call of two
+// bytes may give a thousand. Raw ones stand alone.
+type operands struct {
+	value
+	count int
+}
+
+// nanLocal is what is known of a local since a round.
+type nanLocal struct {
+	value
+	round  uint32
+	looked uint32 // the last pass in which something looks at its bits
 }
 
 type nanFrame struct {
@@ -101,21 +120,12 @@ const maxNaNPasses = 5
 
 // function finds the sites of defined function i.
 func (n *nans) function(i int) {
-	n.locals, n.types = n.locals[:0], n.types[:0]
-	add := func(t wasm.ValType, count uint32, known state) {
-		if t != wasm.F32 && t != wasm.F64 && t != wasm.V128 {
-			known = exact
-		}
-		for range count {
-			n.locals, n.types = append(n.locals, value{state: known}), append(n.types, laneOf(t))
-		}
+	n.types.Begin(n.m, i)
+	n.forget(false)
+	if c := int(n.m.NumLocals(i)) - len(n.locals); c > 0 {
+		n.locals = append(n.locals, make([]nanLocal, c)...)
 	}
-	for _, t := range n.m.Types[n.m.Funcs[i]].Params {
-		add(t, 1, exact)
-	}
-	for _, l := range n.m.Code[i].Locals {
-		add(l.Type, l.Count, number) // 0
-	}
+	n.params = uint32(len(n.m.Types[n.m.Funcs[i]].Params))
 	for pass := 1; ; pass++ {
 		n.pass(i)
 		if !n.moved {
@@ -123,16 +133,29 @@ func (n *nans) function(i int) {
 			return
 		}
 		if pass == maxNaNPasses {
-			for l := range n.locals {
-				n.locals[l].state = exact
-			}
+			n.forget(true)
 		}
 	}
 }
 
+// forget starts over: then a local is 0, if it is no parameter, or may be anything.
+func (n *nans) forget(unsure bool) { n.round, n.unsure = n.round+1, unsure }
+
+// local is what is known of a local.
+func (n *nans) local(i uint32) *value {
+	l := &n.locals[i]
+	if l.round != n.round {
+		l.round, l.value = n.round, value{state: exact}
+		if t := n.types.Type(i); i >= n.params && !n.unsure && (t == wasm.F32 || t == wasm.F64 || t == wasm.V128) {
+			l.state = number
+		}
+	}
+	return &l.value
+}
+
 func (n *nans) pass(i int) {
-	n.sites, n.stack, n.moved = n.sites[:0], n.stack[:0], false
-	n.loads, n.flows, n.looked = n.loads[:0], n.flows[:0], append(n.looked[:0], make([]bool, len(n.locals))...)
+	n.sites, n.stack, n.height, n.moved = n.sites[:0], n.stack[:0], 0, false
+	n.loads, n.flows, n.reading = n.loads[:0], n.flows[:0], n.reading+1
 	t := &n.m.Types[n.m.Funcs[i]]
 	n.frames = append(n.frames[:0], nanFrame{typ: &wasm.FuncType{Results: t.Results}})
 	in := n.m.Instrs(i)
@@ -143,15 +166,40 @@ func (n *nans) pass(i int) {
 
 func (n *nans) top() *nanFrame { return &n.frames[len(n.frames)-1] }
 
-func (n *nans) push(v value) { n.stack = append(n.stack, v) }
+func (n *nans) push(v value) { n.pushMany(v, 1) }
+
+func (n *nans) pushMany(v value, count int) {
+	if count > 0 {
+		n.stack = append(n.stack, operands{v, count})
+		n.height += count
+	}
+}
+
+// take takes at most so many operands off, of which the same is known.
+func (n *nans) take(most int) (v value, count int) {
+	most = min(most, n.height-n.top().height)
+	if most <= 0 {
+		return value{}, 0 // nothing runs here
+	}
+	last := &n.stack[len(n.stack)-1]
+	v, count = last.value, min(most, last.count)
+	n.height -= count
+	if last.count -= count; last.count == 0 {
+		n.stack = n.stack[:len(n.stack)-1]
+	}
+	return v, count
+}
 
 func (n *nans) pop() value {
-	if len(n.stack) <= n.top().height {
-		return value{} // nothing runs here
-	}
-	v := n.stack[len(n.stack)-1]
-	n.stack = n.stack[:len(n.stack)-1]
+	v, _ := n.take(1)
 	return v
+}
+
+// cut takes off what the open block has put on the stack.
+func (n *nans) cut() {
+	for n.height > n.top().height {
+		n.take(n.height)
+	}
 }
 
 // observe has something look at the bits of a value.
@@ -162,9 +210,11 @@ func (n *nans) observe(v value) {
 	case v.from > 0:
 		n.loads[v.from-1].observed = true
 	case v.from < 0:
-		n.looked[^v.from] = true
+		n.locals[^v.from].looked = n.reading
 	}
 }
+
+func (n *nans) looked(local uint32) bool { return n.locals[local].looked == n.reading }
 
 // maxFollowed is how many locals in a row a value is followed through.
 const maxFollowed = 4
@@ -174,11 +224,11 @@ func (n *nans) follow() {
 	for round := 0; ; round++ {
 		changed := false
 		for _, f := range n.flows {
-			was := f.from < 0 && n.looked[^f.from]
-			if n.looked[f.to] || round > maxFollowed {
+			was := f.from > 0 || n.looked(uint32(^f.from))
+			if n.looked(f.to) || round > maxFollowed {
 				n.observe(value{state: exact, from: f.from})
 			}
-			changed = changed || f.from < 0 && n.looked[^f.from] != was
+			changed = changed || !was && n.looked(uint32(^f.from))
 		}
 		if !changed || round > maxFollowed {
 			return
@@ -186,8 +236,8 @@ func (n *nans) follow() {
 	}
 }
 
-// take has arithmetic of a lane look at a value: it cannot tell NaNs apart.
-func (n *nans) take(v value, l lane) {
+// use has arithmetic of a lane look at a value: it cannot tell NaNs apart.
+func (n *nans) use(v value, l lane) {
 	if v.lane != l {
 		n.observe(v)
 	}
@@ -200,16 +250,17 @@ func (n *nans) result(v *wasm.Instr, l lane) {
 }
 
 func (n *nans) observeTop(count int) {
-	for range count {
-		n.observe(n.pop())
+	for count > 0 {
+		v, taken := n.take(count)
+		if taken == 0 {
+			return
+		}
+		n.observe(v)
+		count -= taken
 	}
 }
 
-func (n *nans) pushExact(count int) {
-	for range count {
-		n.push(value{state: exact})
-	}
-}
+func (n *nans) pushExact(count int) { n.pushMany(value{state: exact}, count) }
 
 // merge pushes one of two values of a lane, with the bits that it had.
 func (n *nans) merge(v *wasm.Instr, a, b value) {
@@ -288,14 +339,14 @@ func (n *nans) open(v *wasm.Instr) {
 }
 
 func (n *nans) enter(t *wasm.FuncType, loop, dead bool) {
-	n.frames = append(n.frames, nanFrame{typ: t, loop: loop, height: len(n.stack), dead: dead})
+	n.frames = append(n.frames, nanFrame{typ: t, loop: loop, height: n.height, dead: dead})
 	n.pushExact(len(t.Params))
 }
 
 func (n *nans) close() nanFrame {
 	f := *n.top()
 	n.observeTop(len(f.typ.Results))
-	n.stack = n.stack[:min(f.height, len(n.stack))]
+	n.cut()
 	n.frames = n.frames[:len(n.frames)-1]
 	if len(n.frames) == 0 {
 		n.frames = append(n.frames, nanFrame{typ: &wasm.FuncType{}}) // behind the function's end
@@ -304,7 +355,7 @@ func (n *nans) close() nanFrame {
 }
 
 func (n *nans) leave() {
-	n.stack = n.stack[:min(n.top().height, len(n.stack))]
+	n.cut()
 	n.top().dead = true
 }
 
@@ -331,10 +382,10 @@ func (n *nans) plain(v *wasm.Instr) {
 		b, a := n.pop(), n.pop()
 		n.merge(v, a, b)
 	case wasm.OpLocalGet:
-		if l := n.locals[v.A]; l.state == raw {
+		if l := *n.local(v.A); l.state == raw {
 			n.result(v, l.lane)
 		} else {
-			n.push(n.named(v.A))
+			n.push(n.named(v.A, l))
 		}
 	case wasm.OpLocalSet:
 		n.set(v.A, n.pop())
@@ -364,7 +415,7 @@ func (n *nans) plain(v *wasm.Instr) {
 // set puts a value into a local. What is known of the local only ever gets less:
 // number, raw of one lane, exact.
 func (n *nans) set(i uint32, v value) {
-	l := &n.locals[i]
+	l := n.local(i)
 	switch {
 	case n.top().dead || v.state == number:
 	case v.state == exact, l.state == exact, l.state == raw && l.lane != v.lane:
@@ -387,12 +438,12 @@ func (n *nans) typed(v *wasm.Instr) {
 	switch a.kind {
 	case arithmetic:
 		for range a.operands {
-			n.take(n.pop(), a.from)
+			n.use(n.pop(), a.from)
 		}
 		n.result(v, a.to)
 	case test:
 		for range a.operands {
-			n.take(n.pop(), a.from)
+			n.use(n.pop(), a.from)
 		}
 		n.pushExact(1)
 	case makes:
@@ -439,11 +490,10 @@ func (n *nans) lane(v value, l lane) value {
 	return v
 }
 
-// named is what a local that is not raw holds.
-func (n *nans) named(i uint32) value {
-	v := n.locals[i]
-	if v.state == exact && n.types[i] != noLane {
-		return value{state: exact, lane: n.types[i], from: ^int32(i)}
+// named is what a local that is not raw holds, with the local's name.
+func (n *nans) named(i uint32, v value) value {
+	if l := laneOf(n.types.Type(i)); v.state == exact && l != noLane {
+		return value{state: exact, lane: l, from: ^int32(i)}
 	}
 	return v
 }

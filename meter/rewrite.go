@@ -190,7 +190,7 @@ func (f *function) loopEnd(e *edit) {
 // refund writes a branch that gives back what was charged for what it jumps over.
 func (f *function) refund(r *refund) {
 	amount, op, label := f.ahead, byte(opBr), r.label
-	for _, c := range r.from {
+	for _, c := range f.plan.charges[r.from:r.until] {
 		amount += f.plan.edits[c.edit].value - uint64(c.until)
 	}
 	switch {

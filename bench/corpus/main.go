@@ -77,7 +77,7 @@ type result struct {
 }
 
 func heading() string {
-	return fmt.Sprintf("# Other people's modules\n\n`make corpus` wrote this page on %s, on %s with %d processors: modules of npm and Debian packages, rewritten as libraries.\n"+
+	return fmt.Sprintf("# Other people's modules\n\n`make corpus` wrote this page on %s, on %s with %d processors: modules of npm and Debian packages, and libraries compiled from Debian's sources (bench/corpus/compile.sh), rewritten as libraries.\n"+
 		"What comes out is validated by V8 and compiled by wazero. Where a module is refused for its imports of floats, it is tried again with bodies in place of its imports, for its code.\n\n",
 		time.Now().UTC().Format("2006-01-02"), runtime.GOARCH, runtime.NumCPU())
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // limit recognises refusals for size.
-var limit = regexp.MustCompile(`at most|too large|larger than|limit`)
+var limit = regexp.MustCompile(`at most|too large|larger than|deeper than|limit`)
 
 // compiles has wazero compile a metered module.
 func compiles(code []byte) error {

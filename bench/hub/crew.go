@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"encoding/binary"
@@ -191,16 +192,12 @@ func (w *worker) turn(ctx context.Context) error {
 		return err
 	}
 	now, acks := time.Now(), 0
-	var results []wire.Message
+	var results []*wire.Result
 	for _, m := range all {
 		switch m := m.(type) {
 		case *wire.Lease:
 			w.leased(now)
-			r, err := w.vote(m)
-			if err != nil {
-				return err
-			}
-			results = append(results, r)
+			results = append(results, w.vote(m))
 		case *wire.Ack:
 			acks++
 		case *wire.Refused:
@@ -219,7 +216,21 @@ func (w *worker) turn(ctx context.Context) error {
 	for range results {
 		w.since = append(w.since, time.Now())
 	}
-	return w.send(ctx, results...)
+	return w.deliver(ctx, results)
+}
+
+// deliver sends votes: one alone, or several with the sheet that signs them.
+func (w *worker) deliver(ctx context.Context, results []*wire.Result) error {
+	for part := range slices.Chunk(results, wire.MaxSheet) {
+		frame, err := wire.ResultFrame(part, w.key)
+		if err != nil {
+			return err
+		}
+		if err := w.conn.Write(ctx, websocket.MessageText, frame); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // leased notes how long this lease was waited for.
@@ -240,29 +251,33 @@ var (
 	transcript = canon.Sum([]byte("a link"))
 )
 
-func (w *worker) vote(l *wire.Lease) (*wire.Result, error) {
+func (w *worker) vote(l *wire.Lease) *wire.Result {
 	v := wire.Vote{Type: wire.VoteType, Order: l.Order, Task: l.Task, Lane: l.Lane, Lease: l.ID, Module: moduleSum, Input: canon.Sum(l.Input),
 		End: wire.EndExit, Fuel: 7, Output: outputSum, Segments: 1, Transcript: transcript}
-	sig, err := wire.SignVote(&v, w.key)
-	return &wire.Result{Token: l.Token, Vote: v, Output: output, Links: transcript[:], Signature: sig}, err
+	return &wire.Result{Vote: v, Output: output, Links: transcript[:]}
 }
 
+var frames = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
 func (w *worker) receive(ctx context.Context) ([]wire.FromHub, error) {
-	_, data, err := w.conn.Read(ctx)
+	_, r, err := w.conn.Reader(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return wire.DecodeFromHub(data)
+	b := frames.Get().(*bytes.Buffer)
+	defer frames.Put(b)
+	b.Reset()
+	if _, err := b.ReadFrom(r); err != nil {
+		return nil, err
+	}
+	return wire.DecodeFromHub(b.Bytes())
 }
 
 // send writes a frame of at most wire.MaxBatch messages.
-func (w *worker) send(ctx context.Context, all ...wire.Message) error {
-	frame := make([][]byte, len(all))
-	for i, m := range all {
-		var err error
-		if frame[i], err = wire.Encode(m); err != nil {
-			return err
-		}
+func (w *worker) send(ctx context.Context, all ...wire.FromWorker) error {
+	frame, err := wire.Frame(all...)
+	if err != nil {
+		return err
 	}
-	return w.conn.Write(ctx, websocket.MessageText, wire.Frame(frame))
+	return w.conn.Write(ctx, websocket.MessageText, frame)
 }

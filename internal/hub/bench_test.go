@@ -2,6 +2,7 @@ package hub
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -55,23 +56,27 @@ func (w *worker) grind(acked *atomic.Int64, n int64, once *sync.WaitGroup) {
 			w.t.Error(err)
 			return
 		}
-		var frame [][]byte
+		var results []*wire.Result
 		for _, m := range all {
 			switch m := m.(type) {
 			case *wire.Lease:
-				if data, err = wire.Encode(w.result(m, honest(m))); err != nil {
-					w.t.Error(err)
-					return
-				}
-				frame = append(frame, data)
+				v := voteFor(m, honest(m))
+				results = append(results, &wire.Result{Vote: v, Output: []byte(honest(m)), Links: v.Transcript[:]})
 			case *wire.Ack:
 				if acked.Add(1) == n {
 					once.Done()
 				}
 			}
 		}
-		if len(frame) > 0 && w.conn.Write(ctx, websocket.MessageText, wire.Frame(frame)) != nil {
-			return
+		for part := range slices.Chunk(results, wire.MaxSheet) {
+			frame, err := wire.ResultFrame(part, w.key)
+			if err != nil {
+				w.t.Error(err)
+				return
+			}
+			if w.conn.Write(ctx, websocket.MessageText, frame) != nil {
+				return
+			}
 		}
 	}
 }

@@ -236,7 +236,7 @@ func (c *checker) votes() error {
 }
 
 func (c *checker) checkVote(v store.Vote) error {
-	if err := wire.VerifyVote(&v.Vote, v.Worker, v.Signature); err != nil {
+	if err := wire.VerifyVote(&v.Vote, v.Worker, v.Seal); err != nil {
 		return err
 	}
 	o := c.orders[v.Order]

@@ -26,7 +26,7 @@ const (
 // It waits for the disk: when the worker returns the lease next, the lane must
 // be known to have a checkpoint.
 func (h *Hub) offer(s *session, m *wire.Offer) {
-	l, err := h.tokens.readLease(m.Token)
+	l, err := h.leaseOf(s, m.Reached.Lease, m.Token)
 	if err == nil && l.Worker != s.worker {
 		err = refusal(wire.CodeLeaseInvalid, "the lease was lent to worker %s", l.Worker)
 	}

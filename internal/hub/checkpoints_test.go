@@ -300,19 +300,25 @@ func TestHostileCheckpoints(t *testing.T) {
 		return len(entries)
 	}
 	for name, spoil := range map[string]func(*wire.Offer){
-		"state":         func(o *wire.Offer) { o.State = []byte("other") },
-		"output":        func(o *wire.Offer) { o.Output = append(o.Output, '.') },
-		"links":         func(o *wire.Offer) { o.Links = o.Links[wire.LinkSize:] },
-		"signature":     func(o *wire.Offer) { o.Signature[3]++ },
-		"no token":      func(o *wire.Offer) { o.Token = "a.b.c" },
-		"foreign token": func(o *wire.Offer) { o.Token = theirs.Token },
-		"other task":    func(o *wire.Offer) { *o = *w.signOffer(l, altered(o, func(r *wire.Reached) { r.Task = 1 - r.Task })) },
-		"other lane":    func(o *wire.Offer) { *o = *w.signOffer(l, altered(o, func(r *wire.Reached) { r.Lane++ })) },
-		"other lease":   func(o *wire.Offer) { *o = *w.signOffer(l, altered(o, func(r *wire.Reached) { r.Lease[2]++ })) },
-		"other module":  func(o *wire.Offer) { *o = *w.signOffer(l, altered(o, func(r *wire.Reached) { r.Module[2]++ })) },
-		"other input":   func(o *wire.Offer) { *o = *w.signOffer(l, altered(o, func(r *wire.Reached) { r.Input[2]++ })) },
-		"fuel":          func(o *wire.Offer) { *o = *w.signOffer(l, altered(o, func(r *wire.Reached) { r.Fuel = 1e9 + 1 })) },
-		"segments":      func(o *wire.Offer) { *o = *w.signOffer(l, altered(o, func(r *wire.Reached) { r.Segments = 9 })) },
+		"state":     func(o *wire.Offer) { o.State = []byte("other") },
+		"output":    func(o *wire.Offer) { o.Output = append(o.Output, '.') },
+		"links":     func(o *wire.Offer) { o.Links = o.Links[wire.LinkSize:] },
+		"signature": func(o *wire.Offer) { o.Signature[3]++ },
+		"no token": func(o *wire.Offer) {
+			*o = *w.signOffer(l, altered(o, func(r *wire.Reached) { r.Lease[2]++ }))
+			o.Token = "a.b.c"
+		},
+		"foreign token": func(o *wire.Offer) {
+			*o = *w.signOffer(l, altered(o, func(r *wire.Reached) { r.Lease = theirs.ID }))
+			o.Token = theirs.Token
+		},
+		"other task":   func(o *wire.Offer) { *o = *w.signOffer(l, altered(o, func(r *wire.Reached) { r.Task = 1 - r.Task })) },
+		"other lane":   func(o *wire.Offer) { *o = *w.signOffer(l, altered(o, func(r *wire.Reached) { r.Lane++ })) },
+		"other lease":  func(o *wire.Offer) { *o = *w.signOffer(l, altered(o, func(r *wire.Reached) { r.Lease[2]++ })) },
+		"other module": func(o *wire.Offer) { *o = *w.signOffer(l, altered(o, func(r *wire.Reached) { r.Module[2]++ })) },
+		"other input":  func(o *wire.Offer) { *o = *w.signOffer(l, altered(o, func(r *wire.Reached) { r.Input[2]++ })) },
+		"fuel":         func(o *wire.Offer) { *o = *w.signOffer(l, altered(o, func(r *wire.Reached) { r.Fuel = 1e9 + 1 })) },
+		"segments":     func(o *wire.Offer) { *o = *w.signOffer(l, altered(o, func(r *wire.Reached) { r.Segments = 9 })) },
 		"long output": func(o *wire.Offer) {
 			o.Output = make([]byte, 65537)
 			*o = *w.signOffer(l, altered(o, func(r *wire.Reached) { r.Output = canon.Sum(o.Output) }))

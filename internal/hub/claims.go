@@ -6,6 +6,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/countersign/countersign/internal/canon"
+	"github.com/countersign/countersign/internal/wire"
 )
 
 // role is what a token is good for, and the only thing.
@@ -31,6 +32,14 @@ func (r role) longest() time.Duration {
 		return 24 * time.Hour
 	}
 	return 366 * 24 * time.Hour
+}
+
+// most is how many characters a token of the role has at most.
+func (r role) most() int {
+	if r == roleLease {
+		return wire.MaxLeaseToken
+	}
+	return wire.MaxToken
 }
 
 // claims are those of a role: a pointer to a struct with common in it, and no
@@ -64,12 +73,18 @@ func (c *common) GetIssuer() (string, error)              { return c.Issuer, nil
 func (c *common) GetSubject() (string, error)             { return c.Subject, nil }
 func (c *common) GetAudience() (jwt.ClaimStrings, error)  { return jwt.ClaimStrings{c.Audience}, nil }
 
+// leaseClaims are those of a frame's leases, which are of one order.
 type leaseClaims struct {
 	common
-	Order canon.Digest `json:"order"`
-	Task  uint64       `json:"task"`
-	Lane  uint32       `json:"lane"`
-	Net   string       `json:"pfx"`
+	Net    string       `json:"pfx"`
+	Order  canon.Digest `json:"order"`
+	Leases []lent       `json:"leases"`
+}
+
+type lent struct {
+	ID   string `json:"id"`
+	Task uint64 `json:"task"`
+	Lane uint32 `json:"lane"`
 }
 
 // sessionClaims let a worker come back that came from a page.

@@ -104,19 +104,19 @@ func TestTooLongMessage(t *testing.T) {
 	eventually(t, "the log says so", func() bool { return strings.Contains(h.log.String(), "code=message") })
 }
 
-// TestRate: after its burst, a worker is heard 50 times a second.
+// TestRate: after its burst, a worker is heard no more than so often a second.
 func TestRate(t *testing.T) {
 	t.Parallel()
 	h := startHub(t, Options{UnsafeOneNetwork: true})
 	h.submit(h.rangeOrder(1), "")
 	w := h.join(1)
 	start := time.Now()
-	const more = 100
+	const more = 1000
 	for range wire.MaxBurst + more {
 		w.send(&wire.Want{})
 	}
 	w.want(1)
-	if d, least := time.Since(start), more*time.Second/wire.MaxRate; d < least*9/10 || d > 5*least {
+	if d, least := time.Since(start), more*time.Second/wire.MaxRate; d < least*9/10 {
 		t.Errorf("%d messages over the burst were taken in %s, at %d a second that is %s", more, d, wire.MaxRate, least)
 	}
 }

@@ -433,10 +433,15 @@ func (w *worker) want(n uint32) *wire.Lease {
 // result is the worker's vote for an output.
 func (w *worker) result(l *wire.Lease, output string) *wire.Result {
 	w.t.Helper()
-	v := wire.Vote{Type: wire.VoteType, Order: l.Order, Task: l.Task, Lane: l.Lane, Lease: l.ID, Module: canon.Sum(payloads.FactorModule),
+	return w.sign(l, voteFor(l, output), output)
+}
+
+var factorSum = canon.Sum(payloads.FactorModule)
+
+func voteFor(l *wire.Lease, output string) wire.Vote {
+	return wire.Vote{Type: wire.VoteType, Order: l.Order, Task: l.Task, Lane: l.Lane, Lease: l.ID, Module: factorSum,
 		Input: canon.Sum(l.Input), End: wire.EndExit, Fuel: 7, Output: canon.Sum([]byte(output)),
 		Segments: 1, Transcript: canon.Sum([]byte("link of " + output))}
-	return w.sign(l, v, output)
 }
 
 func (w *worker) sign(l *wire.Lease, v wire.Vote, output string) *wire.Result {
@@ -445,7 +450,7 @@ func (w *worker) sign(l *wire.Lease, v wire.Vote, output string) *wire.Result {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return &wire.Result{Token: l.Token, Vote: v, Output: []byte(output), Links: v.Transcript[:], Signature: sig}
+	return &wire.Result{Token: l.Token, Vote: v, Output: []byte(output), Links: v.Transcript[:], Seal: sig}
 }
 
 func honest(l *wire.Lease) string { return "output of " + string(l.Input) }

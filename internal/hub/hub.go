@@ -124,7 +124,11 @@ type Hub struct {
 	pending   atomic.Int64  // verdicts on their way to the disk
 	fullAt    atomic.Int64  // when it was last said that there is no room
 
+	landed []landed // votes that became durable together; of the store's goroutine that tells
+
 	mu       sync.Mutex
+	landing  bool       // what is sent is written when all that landed is counted
+	woken    []*session // to be written to then
 	machine  *job.Machine
 	sessions map[job.SessionID]*session
 	last     job.SessionID
@@ -191,7 +195,7 @@ func (h *Hub) open(ctx context.Context) (err error) {
 	if k := h.opt.KeepFinished; k != 0 && k < MinKeep {
 		return fmt.Errorf("finished orders are kept for %s: results of what they lent may come for %s", k, MinKeep)
 	}
-	if h.store, err = store.Open(h.opt.Data, &store.Options{CheckpointBytes: h.opt.CheckpointBytes}); err != nil {
+	if h.store, err = store.Open(h.opt.Data, &store.Options{CheckpointBytes: h.opt.CheckpointBytes, Landed: h.land}); err != nil {
 		return err
 	}
 	if err := h.openTrust(); err != nil {

@@ -3,7 +3,6 @@ package hub
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/coder/websocket"
 
@@ -11,27 +10,33 @@ import (
 	"github.com/countersign/countersign/internal/wire"
 )
 
-// send queues a message. It never waits: a worker that does not read while
-// messages pile up loses its connection.
+// send queues a message, and writes it. It never waits: a worker that does not
+// read while messages pile up loses its connection.
 func (s *session) send(o outgoing) {
+	if s.put(o) {
+		s.hub.serving.Go(s.flush) // the session itself is counted still
+	}
+}
+
+// put queues a message, and reports whether somebody has to start writing.
+func (s *session) put(o outgoing) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.over {
-		return
+		return false
 	}
 	if len(s.queue) >= maxOutgoing {
 		s.over, s.queue = true, nil
 		s.hub.metrics.errors.WithLabelValues(wire.CodeSlow).Inc()
 		s.hub.log.Info("connection closed", "code", wire.CodeSlow, "worker", s.worker, "client", s.client)
 		s.cancel()
-		return
+		return false
 	}
 	s.queue = append(s.queue, o)
 	s.over = o.close != 0
-	if !s.writing {
-		s.writing = true
-		s.hub.serving.Go(s.flush) // the session itself is counted still
-	}
+	start := !s.writing
+	s.writing = true
+	return start
 }
 
 // leave says why the hub closes the connection, and closes it.
@@ -68,64 +73,21 @@ func (s *session) waiting() []outgoing {
 
 // deliver writes messages, as many in a frame as fit.
 func (s *session) deliver(batch []outgoing) error {
-	var frame [][]byte
-	size := 0
+	f := frame{session: s, timeout: writeTimeout}
+	last := batch[len(batch)-1]
+	if last.close != 0 {
+		f.timeout = closeTimeout
+	}
 	for _, o := range batch {
-		raw, err := s.encode(o)
-		if err != nil {
+		if err := f.add(o); err != nil {
 			return err
 		}
-		if raw == nil {
-			continue
-		}
-		if size+len(raw) > wire.MaxToWorker {
-			if err := s.writeFrame(frame, writeTimeout); err != nil {
-				return err
-			}
-			frame, size = nil, 0
-		}
-		frame = append(frame, raw)
-		size += len(raw) + 1
 	}
-	last := batch[len(batch)-1]
-	if last.close == 0 {
-		return s.writeFrame(frame, writeTimeout)
-	}
-	if err := s.writeFrame(frame, closeTimeout); err != nil {
+	if err := f.write(); err != nil || last.close == 0 {
 		return err
 	}
 	s.conn.Close(last.close, "") // fails if the worker does not answer
 	return errors.New("closed")
-}
-
-// encode makes a message; nil, if it was a lease that cannot be made.
-func (s *session) encode(o outgoing) ([]byte, error) {
-	if o.raw != nil {
-		return o.raw, nil
-	}
-	if o.lease != nil {
-		m, err := s.hub.leaseMessage(*o.lease)
-		if err != nil {
-			s.hub.cannotLend(s, *o.lease, err)
-			return nil, nil
-		}
-		o.msg = m
-	}
-	raw, err := wire.Encode(o.msg)
-	if err != nil {
-		s.hub.log.Error("a message cannot be sent", "error", err)
-	}
-	return raw, err
-}
-
-// writeFrame is not of s.ctx: the goodbye of a hub that closes must get through.
-func (s *session) writeFrame(frame [][]byte, timeout time.Duration) error {
-	if len(frame) == 0 {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), timeout)
-	defer cancel()
-	return s.conn.Write(ctx, websocket.MessageText, wire.Frame(frame))
 }
 
 // cannotLend takes back a lease that could not be sent.

@@ -329,7 +329,7 @@ func (h *testHub) checkVotes(path, token string) {
 		if err := json.Unmarshal(lines.Bytes(), &v); err != nil {
 			h.t.Fatal(err)
 		}
-		if err := wire.VerifyVote(&v.Vote, v.Worker, v.Signature); err != nil || v.Vote.Task != 1 {
+		if err := wire.VerifyVote(&v.Vote, v.Worker, v.Seal()); err != nil || v.Vote.Task != 1 {
 			h.t.Errorf("%+v: %v", v, err)
 		}
 	}

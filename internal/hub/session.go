@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -166,23 +167,46 @@ func (h *Hub) leave(s *session) {
 // read returns the messages of the next frame, of which there is one at least.
 // An error without a code means that the connection is gone.
 func (s *session) read(ctx context.Context) ([]wire.FromWorker, error) {
-	typ, data, err := s.conn.Read(ctx)
+	all, err := s.readFrame(ctx)
 	if err != nil {
-		if errors.Is(err, websocket.ErrMessageTooBig) {
-			return nil, refusal(wire.CodeMessage, "frame: over %d bytes", wire.MaxToHub)
-		}
+		return nil, err
+	}
+	// A worker that sends too fast waits: its messages stay in its socket.
+	if err := s.limiter.WaitN(ctx, len(all)); err != nil {
+		return nil, err
+	}
+	return all, wire.OpenSheet(all, s.worker)
+}
+
+// readFrame reads and decodes the next frame. While there is none, a session has
+// no buffer: idle workers are many.
+func (s *session) readFrame(ctx context.Context) ([]wire.FromWorker, error) {
+	typ, r, err := s.conn.Reader(ctx)
+	if err != nil {
 		return nil, err
 	}
 	if typ != websocket.MessageText {
 		return nil, refusal(wire.CodeMessage, "message: binary; messages are text")
 	}
-	all, err := wire.DecodeFromWorker(data)
-	if err != nil {
+	b := frames.Get().(*bytes.Buffer)
+	defer func() {
+		if b.Cap() <= maxKeptFrame {
+			b.Reset()
+			frames.Put(b)
+		}
+	}()
+	if _, err := b.ReadFrom(r); errors.Is(err, websocket.ErrMessageTooBig) {
+		return nil, refusal(wire.CodeMessage, "frame: over %d bytes", wire.MaxToHub)
+	} else if err != nil {
 		return nil, err
 	}
-	// A worker that sends too fast waits: its messages stay in its socket.
-	return all, s.limiter.WaitN(ctx, len(all))
+	return wire.DecodeFromWorker(b.Bytes()) // copies what it keeps
 }
+
+// frames are buffers for frames that are being read.
+var frames = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+const maxKeptFrame = 128 << 10
 
 // listen takes messages until the connection ends; its error, if any, is the
 // worker's.
@@ -212,6 +236,7 @@ func (h *Hub) handle(s *session, m wire.FromWorker) error {
 		if err := h.take(s, m); err != nil {
 			h.refuse(s, m.Vote.Lease, err)
 		}
+	case *wire.Sheet: // its votes were given their seals by it
 	case *wire.Return:
 		h.giveBack(s, m)
 	default:

@@ -11,6 +11,7 @@ import (
 	"io"
 	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -56,7 +57,7 @@ func (r role) header() string {
 // token. Nothing of it is decoded for that.
 func (r role) is(token string) bool {
 	head, rest, _ := strings.Cut(token, ".")
-	return len(token) <= wire.MaxToken && head == r.header() && strings.Count(rest, ".") == 1 && strings.Trim(rest, tokenLetters) == ""
+	return len(token) <= r.most() && head == r.header() && strings.Count(rest, ".") == 1 && strings.Trim(rest, tokenLetters) == ""
 }
 
 const tokenLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
@@ -126,26 +127,30 @@ func (t *tokens) revoke(r store.Revocation) {
 	t.revoked.Store(&all)
 }
 
-// lease mints the token of a lease.
-func (t *tokens) lease(l job.Lease) (string, error) {
+// leases mints the token of leases that go out in one frame: to one worker, of
+// one order.
+func (t *tokens) leases(all []job.Lease) (string, error) {
+	l := &all[0]
 	life := max(2*l.Until.Sub(l.Since), minLeaseLife)
-	return t.mint(roleLease, &leaseClaims{
-		common: common{Subject: l.Worker.String(), Expires: l.Since.Add(life).Unix(), ID: l.ID.String()},
-		Order:  l.Order, Task: l.Task, Lane: l.Lane, Net: l.Net.String(),
-	})
+	c := leaseClaims{common: common{Subject: l.Worker.String(), Expires: l.Since.Add(life).Unix(), ID: newTokenID()}, Net: l.Net.String(), Order: l.Order}
+	for _, l := range all {
+		c.Leases = append(c.Leases, lent{l.ID.String(), l.Task, l.Lane})
+	}
+	return t.mint(roleLease, &c)
 }
 
-// readLease returns what a lease token says.
-func (t *tokens) readLease(token string) (l job.Lease, err error) {
+// readLease returns what a token says of a lease.
+func (t *tokens) readLease(token string, id wire.LeaseID) (l job.Lease, err error) {
 	var c leaseClaims
 	if err := t.read(token, roleLease, &c); err != nil {
 		return l, refusal(wire.CodeLeaseInvalid, "lease token: %v", err)
 	}
-	l.Order, l.Task, l.Lane = c.Order, c.Task, c.Lane
-	l.ID, err = wire.ParseLeaseID(c.ID)
-	if err == nil {
-		l.Worker, err = wire.ParseKey(c.Subject)
+	at := slices.IndexFunc(c.Leases, func(l lent) bool { return l.ID == id.String() })
+	if at < 0 {
+		return l, refusal(wire.CodeLeaseInvalid, "lease token: it is not of lease %s", id)
 	}
+	l.ID, l.Order, l.Task, l.Lane = id, c.Order, c.Leases[at].Task, c.Leases[at].Lane
+	l.Worker, err = wire.ParseKey(c.Subject)
 	if err == nil {
 		l.Net, err = netip.ParsePrefix(c.Net)
 	}

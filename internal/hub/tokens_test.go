@@ -27,6 +27,8 @@ type desk struct {
 	at  time.Time
 }
 
+var testLease = wire.LeaseID{1}
+
 func newDesk(t *testing.T) *desk {
 	d := &desk{t: t, key: workerKey(1), at: time.Now().Truncate(time.Second)}
 	d.tokens = newTokens(d.key.Public().(ed25519.PublicKey), []store.TokenKey{{Key: d.key}}, func() time.Time { return d.at })
@@ -40,7 +42,7 @@ func (d *desk) good(r role) (claims, func(token string) error) {
 	switch r {
 	case roleLease:
 		c.Subject = wire.Key{2}.String()
-		return &leaseClaims{c, canon.Sum(nil), 3, 1, "10.1.2.0/24"}, func(token string) error { _, err := d.readLease(token); return err }
+		return &leaseClaims{c, "10.1.2.0/24", canon.Sum(nil), []lent{{testLease.String(), 3, 1}}}, func(token string) error { _, err := d.readLease(token, testLease); return err }
 	case roleSession:
 		c.Subject = wire.Key{2}.String()
 		got = &sessionClaims{}
@@ -295,18 +297,20 @@ func TestTokenTime(t *testing.T) {
 // them makes them worthless.
 func TestForgedLeases(t *testing.T) {
 	d := newDesk(t)
-	l := job.Lease{ID: wire.LeaseID{1}, Worker: wire.Key{2}, Order: canon.Sum(nil), Task: 3, Lane: 1, Net: job.NetOf(addr("10.1.2.3")), Since: d.at, Until: d.at.Add(time.Minute)}
-	token, err := d.lease(l)
+	l := job.Lease{ID: testLease, Worker: wire.Key{2}, Order: canon.Sum(nil), Task: 3, Lane: 1, Net: job.NetOf(addr("10.1.2.3")), Since: d.at, Until: d.at.Add(time.Minute)}
+	token, err := d.leases([]job.Lease{l})
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := d.readLease(token)
+	got, err := d.readLease(token, l.ID)
 	if err != nil || got.ID != l.ID || got.Worker != l.Worker || got.Task != 3 || got.Lane != 1 || got.Net != l.Net {
 		t.Fatalf("%+v, %v", got, err)
 	}
 	for name, spoil := range map[string]func(*leaseClaims){
-		"no worker":  func(c *leaseClaims) { c.Subject = "me" },
-		"no network": func(c *leaseClaims) { c.Net = "everywhere" },
+		"no leases":     func(c *leaseClaims) { c.Leases = nil },
+		"another lease": func(c *leaseClaims) { c.Leases[0].ID = wire.LeaseID{9}.String() },
+		"no worker":     func(c *leaseClaims) { c.Subject = "me" },
+		"no network":    func(c *leaseClaims) { c.Net = "everywhere" },
 	} {
 		c, _ := d.good(roleLease)
 		spoil(c.(*leaseClaims))
@@ -314,7 +318,7 @@ func TestForgedLeases(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := d.readLease(token); canon.ClassOf(err) != wire.CodeLeaseInvalid {
+		if _, err := d.readLease(token, testLease); canon.ClassOf(err) != wire.CodeLeaseInvalid {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -54,7 +54,16 @@ func (h *Hub) perform(actions []job.Action) {
 
 func (h *Hub) send(id job.SessionID, o outgoing) {
 	if s := h.sessions[id]; s != nil {
+		h.post(s, o)
+	}
+}
+
+// post sends a message, or queues it while votes land. The caller holds h.mu.
+func (h *Hub) post(s *session, o outgoing) {
+	if !h.landing {
 		s.send(o)
+	} else if s.put(o) {
+		h.woken = append(h.woken, s)
 	}
 }
 
@@ -66,7 +75,7 @@ func (h *Hub) broadcast(m wire.FromHub) {
 		return
 	}
 	for _, s := range h.sessions {
-		s.send(outgoing{raw: raw})
+		h.post(s, outgoing{raw: raw})
 	}
 }
 
@@ -91,7 +100,8 @@ func (h *Hub) decide(d job.Decide) {
 	}
 }
 
-// leaseMessage makes the message that carries a lease.
+// leaseMessage makes the message that carries a lease, which its frame's token
+// goes with.
 func (h *Hub) leaseMessage(l job.Lease) (*wire.Lease, error) {
 	o, err := h.catalog.order(l.Order)
 	if err != nil {
@@ -105,25 +115,21 @@ func (h *Hub) leaseMessage(l job.Lease) (*wire.Lease, error) {
 	if err != nil {
 		return nil, err
 	}
-	token, err := h.tokens.lease(l)
-	if err != nil {
-		return nil, err
-	}
-	return &wire.Lease{Token: token, ID: l.ID, Order: l.Order, Release: o.release.digest, Task: l.Task, Lane: l.Lane,
+	return &wire.Lease{ID: l.ID, Order: l.Order, Release: o.release.digest, Task: l.Task, Lane: l.Lane,
 		Input: input, Proof: proof, Checkpoint: l.From, Seconds: uint32(l.Until.Sub(l.Since).Seconds())}, nil
 }
 
 // take brings a vote from a session to the disk, and answers when it is there.
 // It returns an error if the vote is refused at once.
 func (h *Hub) take(s *session, m *wire.Result) error {
-	l, err := h.leaseOf(s, m)
+	l, err := h.leaseOf(s, m.Vote.Lease, m.Token)
 	if err != nil {
 		return err
 	}
 	if err := h.checkVote(s.worker, l, m); err != nil {
 		return err
 	}
-	v := store.Vote{Vote: m.Vote, Worker: l.Worker, Signature: m.Signature, Net: l.Net, At: h.now()}
+	v := store.Vote{Vote: m.Vote, Worker: l.Worker, Seal: m.Seal, Net: l.Net, At: h.now()}
 	if err := h.keepLinks(&v, m.Links); err != nil {
 		h.fail(err)
 		return refusal(wire.CodeInternal, "the hub cannot write")
@@ -133,7 +139,7 @@ func (h *Hub) take(s *session, m *wire.Result) error {
 			h.fail(err)
 			return
 		}
-		h.durable(s, v, put)
+		h.landed = append(h.landed, landed{s, v, put})
 	})
 	if err != nil {
 		h.fail(err)
@@ -142,16 +148,19 @@ func (h *Hub) take(s *session, m *wire.Result) error {
 	return nil
 }
 
-// leaseOf is the lease that a vote is on: one that this worker holds, or the one
-// that the token says was lent, which costs as much as the vote's own signature.
-func (h *Hub) leaseOf(s *session, m *wire.Result) (job.Lease, error) {
+// leaseOf is the lease that a vote or checkpoint is on: one that this worker
+// holds, or one that the token says was lent, which costs as much as a signature.
+func (h *Hub) leaseOf(s *session, id wire.LeaseID, token string) (job.Lease, error) {
 	h.mu.Lock()
-	l, held := h.machine.Alive(s.id, m.Vote.Lease)
+	l, held := h.machine.Alive(s.id, id)
 	h.mu.Unlock()
-	if held {
+	switch {
+	case held:
 		return l, nil
+	case token == "":
+		return l, refusal(wire.CodeLeaseToken, "lease %s is not known any more: show its token", id)
 	}
-	return h.tokens.readLease(m.Token)
+	return h.tokens.readLease(token, id)
 }
 
 // keepLinks keeps what tells apart the segments of two votes, if there is more
@@ -165,23 +174,6 @@ func (h *Hub) keepLinks(v *store.Vote, links []byte) error {
 			h.fail(err)
 		}
 	})
-}
-
-// durable answers a vote whose fate on the disk is known.
-func (h *Hub) durable(s *session, v store.Vote, put store.Put) {
-	if put == store.Conflict {
-		h.refuse(s, v.Lease, refusal(wire.CodeVoteDuplicate, "worker %s has voted otherwise on task %d of order %s", v.Worker, v.Task, v.Order.Short()))
-		return
-	}
-	if put == store.Stored {
-		h.counted(v.Order)
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	verdict, actions := h.machine.Cast(h.now(), fact(v))
-	h.metrics.votes.WithLabelValues(string(verdict)).Inc()
-	s.send(outgoing{msg: &wire.Ack{ID: v.Lease, Verdict: verdict}})
-	h.perform(actions)
 }
 
 // refuse tells a worker that a vote is not taken, and takes the lease back.
@@ -202,8 +194,10 @@ func (h *Hub) checkVote(worker wire.Key, l job.Lease, m *wire.Result) error {
 	if l.Worker != worker {
 		return refusal(wire.CodeLeaseInvalid, "the lease was lent to worker %s", l.Worker)
 	}
-	if err := wire.VerifyVote(v, worker, m.Signature); err != nil {
-		return refusal(wire.CodeVoteSignature, "%v", err)
+	if m.Seal.Place == nil { // else its sheet was verified
+		if err := wire.VerifyVote(v, worker, m.Seal); err != nil {
+			return refusal(wire.CodeVoteSignature, "%v", err)
+		}
 	}
 	h.mu.Lock()
 	err := h.machine.Admissible(l.Order, l.Task)

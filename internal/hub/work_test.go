@@ -262,14 +262,14 @@ func TestVoteRefusals(t *testing.T) {
 	}
 	token := func(f func(*job.Lease)) func(*worker, *wire.Lease) *wire.Result {
 		return func(w *worker, l *wire.Lease) *wire.Result {
-			claims, err := h.tokens.readLease(l.Token)
+			claims, err := h.tokens.readLease(l.Token, l.ID)
 			if err != nil {
 				t.Fatal(err)
 			}
 			claims.Since, claims.Until = h.clock.now(), h.clock.now().Add(time.Minute)
 			f(&claims)
 			r := w.result(l, "x")
-			if r.Token, err = h.tokens.lease(claims); err != nil {
+			if r.Token, err = h.tokens.leases([]job.Lease{claims}); err != nil {
 				t.Fatal(err)
 			}
 			return r
@@ -285,6 +285,11 @@ func TestVoteRefusals(t *testing.T) {
 			r.Token = r.Token[:len(r.Token)-4] + "AAAA"
 			return r
 		}, false},
+		"no token": {wire.CodeLeaseToken, func(w *worker, l *wire.Lease) *wire.Result {
+			r := w.result(l, "x")
+			r.Token = ""
+			return r
+		}, false},
 		"another worker's lease": {wire.CodeLeaseInvalid, func(w *worker, l *wire.Lease) *wire.Result { return w.result(foreign, "x") }, true},
 		"expired token":          {wire.CodeLeaseInvalid, token(func(l *job.Lease) { l.Since, l.Until = l.Since.Add(-time.Hour), l.Since.Add(-time.Hour) }), false},
 		"signature": {wire.CodeVoteSignature, func(w *worker, l *wire.Lease) *wire.Result {
@@ -295,7 +300,7 @@ func TestVoteRefusals(t *testing.T) {
 		"other task":        {wire.CodeVoteMismatch, spoil(func(v *wire.Vote) { v.Task++ }), true},
 		"other lane":        {wire.CodeVoteMismatch, spoil(func(v *wire.Vote) { v.Lane++ }), true},
 		"other order":       {wire.CodeVoteMismatch, spoil(func(v *wire.Vote) { v.Order[0]++ }), true},
-		"other lease":       {wire.CodeVoteMismatch, token(func(l *job.Lease) { l.ID[0]++ }), false},
+		"other lease":       {wire.CodeLeaseInvalid, token(func(l *job.Lease) { l.ID[0]++ }), false},
 		"other module":      {wire.CodeVoteMismatch, spoil(func(v *wire.Vote) { v.Module[0]++ }), true},
 		"other input":       {wire.CodeVoteMismatch, spoil(func(v *wire.Vote) { v.Input[0]++ }), true},
 		"other output":      {wire.CodeVoteMismatch, spoil(func(v *wire.Vote) { v.Output[0]++ }), true},

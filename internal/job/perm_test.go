@@ -7,7 +7,11 @@ import (
 )
 
 func TestPermutation(t *testing.T) {
+	sizes := []uint64{runTasks*minRuns - 1, runTasks * minRuns, runTasks*minRuns + 1, runTasks*minRuns + 63, runTasks * 2 * minRuns}
 	for n := uint64(1); n < 300; n++ {
+		sizes = append(sizes, n)
+	}
+	for _, n := range sizes {
 		p := newPermutation([32]byte{1}, [32]byte{2}, n)
 		seen := make([]bool, n)
 		for i := range n {
@@ -34,9 +38,26 @@ func TestPermutationLarge(t *testing.T) {
 	})
 }
 
+// TestPermutationRuns checks that neighbours of a large order stay neighbours.
+func TestPermutationRuns(t *testing.T) {
+	p := newPermutation([32]byte{1}, [32]byte{2}, 1_000_003)
+	moved := 0
+	for i := range uint64(1_000_003) {
+		switch task := p.at(i); {
+		case task%runTasks != i%runTasks:
+			t.Fatalf("position %d gives %d, from the inside of another run", i, task)
+		case task != i:
+			moved++
+		}
+	}
+	if moved < 990_000 {
+		t.Errorf("%d of 1000003 tasks are handed out elsewhere than in their order", moved)
+	}
+}
+
 // TestPermutationKeyed checks that hubs with different keys begin elsewhere.
 func TestPermutationKeyed(t *testing.T) {
-	const n, first = 100_000, 1000
+	const n, first = 1_000_000, 10_000
 	a, b := newPermutation([32]byte{1}, [32]byte{}, n), newPermutation([32]byte{2}, [32]byte{}, n)
 	begun := map[uint64]bool{}
 	for i := range uint64(first) {

@@ -14,9 +14,10 @@ import (
 var ErrClosed = errors.New("the store is closed")
 
 const (
-	maxQueue = 4096     // writes waiting; more writers wait
-	maxGroup = 1024     // writes in a transaction
-	maxBytes = 16 << 20 // of values in a transaction
+	maxQueue  = 8192     // writes waiting; more writers wait
+	maxQueued = 64 << 20 // bytes of their values
+	maxGroup  = 4096     // writes in a transaction
+	maxBytes  = 16 << 20 // of values in a transaction
 )
 
 // write is one fact on its way to the disk.
@@ -35,9 +36,11 @@ type group struct {
 	more    *sync.Cond // there is something to write, or the end has come
 	room    *sync.Cond
 	queue   []write
+	queued  int // bytes
 	closed  bool
 	failed  error // after a failed commit nothing is written any more
 	told    chan told
+	landed  func()        // after each group
 	stalled atomic.Bool   // there is no room on the disk
 	closing chan struct{} // closed by stop
 	stopped sync.WaitGroup
@@ -48,8 +51,11 @@ type told struct {
 	err    error
 }
 
-func startGroup(db *bolt.DB) *group {
-	g := &group{db: db, told: make(chan told, 1), closing: make(chan struct{})}
+func startGroup(db *bolt.DB, landed func()) *group {
+	if landed == nil {
+		landed = func() {}
+	}
+	g := &group{db: db, landed: landed, told: make(chan told, 1), closing: make(chan struct{})}
 	g.more, g.room = sync.NewCond(&g.mu), sync.NewCond(&g.mu)
 	g.stopped.Go(g.commit)
 	g.stopped.Go(g.tell)
@@ -62,13 +68,14 @@ func startGroup(db *bolt.DB) *group {
 func (g *group) submit(w write) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for len(g.queue) >= maxQueue && !g.closed && !w.now {
+	for (len(g.queue) >= maxQueue || g.queued >= maxQueued) && !g.closed && !w.now {
 		g.room.Wait()
 	}
 	if g.closed {
 		return ErrClosed
 	}
 	g.queue = append(g.queue, w)
+	g.queued += w.size
 	g.more.Signal()
 	return nil
 }
@@ -85,6 +92,7 @@ func (g *group) take() []write {
 		size += g.queue[n].size
 		n++
 	}
+	g.queued -= size
 	writes := append([]write(nil), g.queue[:n]...)
 	g.queue = append(g.queue[:0], g.queue[n:]...)
 	clear(g.queue[len(g.queue):cap(g.queue)])
@@ -137,6 +145,7 @@ func (g *group) tell() {
 		for _, w := range t.writes {
 			w.done(t.err)
 		}
+		g.landed()
 	}
 }
 

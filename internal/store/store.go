@@ -65,6 +65,8 @@ type Options struct {
 	LockWait time.Duration
 	// CheckpointBytes is how many bytes of checkpoints may be kept; 0: 4 GiB.
 	CheckpointBytes int64
+	// Landed is called after the callbacks of facts that became durable together.
+	Landed func()
 }
 
 // Store is an open data directory. It is safe for concurrent use.
@@ -138,7 +140,7 @@ func (s *Store) open(o Options) (err error) {
 	if s.files, err = s.openFiles(o.CheckpointBytes); err != nil {
 		return err
 	}
-	s.group = startGroup(s.db)
+	s.group = startGroup(s.db, o.Landed)
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -38,7 +39,7 @@ func closed(t testing.TB, s *Store) {
 func sampleVote(task uint64, worker byte, output string) Vote {
 	return Vote{Vote: wire.Vote{Type: wire.VoteType, Order: canon.Sum([]byte("order")), Task: task, Lane: 3, Lease: wire.LeaseID{1, worker},
 		Module: canon.Sum([]byte("module")), Input: canon.Sum([]byte("input")), End: wire.EndExit, Code: 2, Fuel: 1 << 52,
-		Output: canon.Sum([]byte(output)), Segments: 1 << 14, Transcript: canon.Sum([]byte("links")), From: 9}, Worker: wire.Key{worker}, Signature: wire.Signature{9}, Net: netip.MustParsePrefix("10.1.2.0/24"),
+		Output: canon.Sum([]byte(output)), Segments: 1 << 14, Transcript: canon.Sum([]byte("links")), From: 9}, Worker: wire.Key{worker}, Seal: wire.Seal{Signature: wire.Signature{9}}, Net: netip.MustParsePrefix("10.1.2.0/24"),
 		At: time.UnixMilli(1_800_000_000_123)}
 }
 
@@ -516,5 +517,35 @@ func TestVerdictsFromCallbacks(t *testing.T) {
 	case <-told:
 	case <-time.After(time.Minute):
 		t.Fatal("the store waits for itself")
+	}
+}
+
+// TestVotesBeforeSheets: what was written when every vote was signed alone is read.
+func TestVotesBeforeSheets(t *testing.T) {
+	v := sampleVote(3, 1, "x")
+	value, err := encodeVote(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := voteFixed // behind the time
+	if value[at] != 0 {
+		t.Fatalf("byte %d is %d, not of a vote without a sheet", at, value[at])
+	}
+	before := append([]byte{2}, append(bytes.Clone(value[1:at]), value[at+1:]...)...)
+	key := append(taskKey(v.Order, v.Task), v.Worker[:]...)
+	if got, err := decodeVote(key, before); err != nil || !reflect.DeepEqual(got, v) {
+		t.Errorf("read as %+v (%v), want %+v", got, err, v)
+	}
+	v.Seal.Place = &wire.Place{Votes: 5, Index: 2, Path: make([]byte, wire.PathSize(5, 2))}
+	if value, err = encodeVote(v); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := decodeVote(key, value); err != nil || !reflect.DeepEqual(got, v) {
+		t.Errorf("on a sheet, read as %+v (%v), want %+v", got, err, v)
+	}
+	for n := range value[:len(value)-9] {
+		if _, err := decodeVote(key, value[:n]); err == nil {
+			t.Errorf("%d bytes of %d are a vote", n, len(value))
+		}
 	}
 }

@@ -17,10 +17,10 @@ import (
 // Vote is a vote as it was taken.
 type Vote struct {
 	wire.Vote
-	Worker    wire.Key
-	Signature wire.Signature
-	Net       netip.Prefix // of the lease
-	At        time.Time
+	Worker wire.Key
+	Seal   wire.Seal
+	Net    netip.Prefix // of the lease
+	At     time.Time
 }
 
 // Put is what became of a vote.
@@ -121,33 +121,40 @@ func taskKey(order canon.Digest, task uint64) []byte {
 var ends = []wire.End{wire.EndExit, wire.EndTrap, wire.EndFuel, wire.EndOutput, wire.EndState}
 
 const (
-	voteVersion = 2
+	voteVersion = 3 // as 2, which has votes that are signed alone, and no place
 	voteKey     = 32 + 8 + 32
 	voteFixed   = 1 + 2 + 16 + 32 + 32 + outcomeSize + 2 + 64 + 8
 	outcomeSize = 1 + 4 + 8 + 32 + 2 + 32
 )
 
 // A vote's value: version, lane, lease, module, input, outcome, from,
-// signature, time in milliseconds, network.
+// signature, time in milliseconds, votes on the sheet (0: no sheet), index and
+// path on it if there is one, network.
 func encodeVote(v Vote) ([]byte, error) {
 	net, err := v.Net.MarshalBinary()
 	if err != nil {
 		return nil, fmt.Errorf("encoding a vote's network %v: %w", v.Net, err)
 	}
-	b := append(make([]byte, 0, voteFixed+len(net)), voteVersion)
+	b := append(make([]byte, 0, voteFixed+256+len(net)), voteVersion)
 	b = binary.BigEndian.AppendUint16(b, uint16(v.Lane))
 	b = append(append(append(b, v.Lease[:]...), v.Module[:]...), v.Input[:]...)
 	b = appendOutcome(b, v.Outcome())
 	b = binary.BigEndian.AppendUint16(b, uint16(v.From))
-	b = append(b, v.Signature[:]...)
+	b = append(b, v.Seal.Signature[:]...)
 	b = binary.BigEndian.AppendUint64(b, uint64(v.At.UnixMilli()))
+	if p := v.Seal.Place; p != nil {
+		b = append(append(b, byte(p.Votes), byte(p.Index)), p.Path...)
+	} else {
+		b = append(b, 0)
+	}
 	return append(b, net...), nil
 }
 
 func decodeVote(k, b []byte) (v Vote, err error) {
-	if len(k) != voteKey || len(b) < voteFixed || b[0] != voteVersion {
+	if len(k) != voteKey || len(b) < voteFixed || b[0] != voteVersion && b[0] != 2 {
 		return v, fmt.Errorf("vote %x: a value of %d bytes is damaged", k, len(b))
 	}
+	version := b[0]
 	v.Type = wire.VoteType
 	v.Order = canon.Digest(k[:32])
 	v.Task = binary.BigEndian.Uint64(k[32:])
@@ -163,12 +170,36 @@ func decodeVote(k, b []byte) (v Vote, err error) {
 	v.End, v.Code, v.Fuel, v.Output, v.Segments, v.Transcript = o.End, o.Code, o.Fuel, o.Output, o.Segments, o.Transcript
 	v.From = uint32(binary.BigEndian.Uint16(b[outcomeSize:]))
 	b = b[outcomeSize+2:]
-	v.Signature = wire.Signature(b[:64])
+	v.Seal.Signature = wire.Signature(b[:64])
 	v.At = time.UnixMilli(int64(binary.BigEndian.Uint64(b[64:])))
-	if err := v.Net.UnmarshalBinary(b[72:]); err != nil {
+	b = b[72:]
+	if version != 2 {
+		if v.Seal.Place, b, err = decodePlace(b); err != nil {
+			return v, fmt.Errorf("vote %x: %w", k, err)
+		}
+	}
+	if err := v.Net.UnmarshalBinary(b); err != nil {
 		return v, fmt.Errorf("vote %x: network: %w", k, err)
 	}
 	return v, nil
+}
+
+// decodePlace reads where a vote stands on a sheet, if on one, and returns what
+// comes behind.
+func decodePlace(b []byte) (*wire.Place, []byte, error) {
+	if len(b) > 0 && b[0] == 0 {
+		return nil, b[1:], nil
+	}
+	if len(b) < 2 || b[1] >= b[0] {
+		return nil, nil, errors.New("damaged: no place on a sheet")
+	}
+	p := &wire.Place{Votes: uint32(b[0]), Index: uint32(b[1])}
+	n := 2 + wire.PathSize(p.Votes, p.Index)
+	if len(b) < n {
+		return nil, nil, errors.New("damaged: its path is short")
+	}
+	p.Path = bytes.Clone(b[2:n])
+	return p, b[n:], nil
 }
 
 func appendOutcome(b []byte, o wire.Outcome) []byte {

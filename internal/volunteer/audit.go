@@ -164,7 +164,7 @@ func (a *auditor) eachVote(ctx context.Context, each func(wire.VoteLine)) error 
 		} else if err != nil {
 			return fmt.Errorf("reading the votes: %w", err)
 		}
-		if err := wire.VerifyVote(&l.Vote, l.Worker, l.Signature); err != nil {
+		if err := wire.VerifyVote(&l.Vote, l.Worker, l.Seal()); err != nil {
 			return err
 		}
 		if l.Vote.Order != a.opt.Order || l.Vote.Task >= a.order.Tasks() {

@@ -2,8 +2,10 @@ package volunteer
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -155,8 +157,8 @@ var errSettled = errors.New("all has been said")
 func (v *Volunteer) deliver(ctx context.Context, conn *websocket.Conn, out *outbox) error {
 	pace := rate.NewLimiter(sendRate, sendBurst)
 	for {
-		m := out.next()
-		if m == nil {
+		all := out.next()
+		if len(all) == 0 {
 			select {
 			case <-out.filled:
 				continue
@@ -167,18 +169,46 @@ func (v *Volunteer) deliver(ctx context.Context, conn *websocket.Conn, out *outb
 				return context.Cause(ctx)
 			}
 		}
-		if err := pace.Wait(ctx); err != nil {
+		if err := pace.WaitN(ctx, len(all)); err != nil {
 			return err
 		}
-		began := time.Now()
-		if err := write(ctx, conn, m); err != nil {
-			return fmt.Errorf("sending %T: %w", m, err)
-		}
-		if o, ok := m.(*wire.Offer); ok {
-			v.cost(o.Reached.Lease, time.Since(began))
+		if err := v.deliverFrame(ctx, conn, all); err != nil {
+			return fmt.Errorf("sending %d messages, the first a %T: %w", len(all), all[0], err)
 		}
 		v.sent(out)
 	}
+}
+
+// deliverFrame writes messages in one frame. One signature is for all its votes.
+func (v *Volunteer) deliverFrame(ctx context.Context, conn *websocket.Conn, all []wire.FromWorker) error {
+	var results []*wire.Result
+	frame := slices.Clone(all)
+	for i, m := range frame {
+		if r, ok := m.(*wire.Result); ok {
+			unsigned := *r // the same vote may go into another frame later
+			results = append(results, &unsigned)
+			frame[i] = &unsigned
+		}
+	}
+	sheet, err := wire.SealResults(results, v.opt.Key)
+	if err != nil {
+		return err
+	}
+	if sheet != nil {
+		frame = append(frame, sheet)
+	}
+	text, err := wire.Frame(frame...)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	if err := conn.Write(ctx, websocket.MessageText, text); err != nil {
+		return err
+	}
+	if o, ok := all[0].(*wire.Offer); ok {
+		v.cost(o.Reached.Lease, time.Since(began))
+	}
+	return nil
 }
 
 // ping notices a hub that is gone without a word.
@@ -206,9 +236,10 @@ func (v *Volunteer) attach(out *outbox) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.out = out
-	for _, r := range v.results {
+	for _, r := range v.results { // the hub may have forgotten what it lent
 		out.put(r)
 	}
+	clear(v.bare)
 	for _, t := range v.held { // shows the hub that they are still held
 		out.put(t.progress())
 	}
@@ -271,17 +302,36 @@ func (o *outbox) put(m wire.FromWorker) {
 	}
 }
 
-// next returns the message to write now, or nil.
-func (o *outbox) next() wire.FromWorker {
+// next returns the messages to write now, in one frame. A checkpoint goes alone:
+// how long it takes says how often it is worth it.
+func (o *outbox) next() []wire.FromWorker {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.waiting) == 0 {
-		return nil
+	n, size := 0, 0
+	for ; n < len(o.waiting) && n < wire.MaxSheet; n++ {
+		_, alone := o.waiting[n].(*wire.Offer)
+		if alone && n > 0 || n > 0 && size+sizeOf(o.waiting[n]) > wire.MaxToHub {
+			break
+		}
+		size += sizeOf(o.waiting[n])
+		if alone {
+			n++
+			break
+		}
 	}
-	m := o.waiting[0]
-	o.waiting = o.waiting[1:]
-	o.writing = true
-	return m
+	all := o.waiting[:n:n]
+	o.waiting = o.waiting[n:]
+	o.writing = n > 0
+	return all
+}
+
+// sizeOf is what a message takes in a frame, at most.
+func sizeOf(m wire.FromWorker) int {
+	size := 4096
+	if r, ok := m.(*wire.Result); ok {
+		size += wire.MaxLeaseToken + base64.StdEncoding.EncodedLen(len(r.Output)+len(r.Links)+3)
+	}
+	return size
 }
 
 func (o *outbox) written() {

@@ -73,9 +73,26 @@ func (v *Volunteer) acknowledged(a *wire.Ack) {
 }
 
 func (v *Volunteer) refused(m *wire.Refused) {
+	if m.Code == wire.CodeLeaseToken && v.show(m.ID) {
+		return
+	}
 	if r := v.forget(m.ID); r != nil {
 		v.log.Warn("vote refused", "order", r.Vote.Order.Short(), "task", r.Vote.Task, "code", m.Code, "message", m.Message)
 	}
+}
+
+// show sends a result again with the token that it went without, and reports
+// whether there is such a one.
+func (v *Volunteer) show(id wire.LeaseID) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	r := v.results[id]
+	if r == nil || !v.bare[id] {
+		return false
+	}
+	delete(v.bare, id)
+	v.send(r)
+	return true
 }
 
 // forget drops a result that the hub has answered.
@@ -84,6 +101,7 @@ func (v *Volunteer) forget(id wire.LeaseID) *wire.Result {
 	defer v.mu.Unlock()
 	r := v.results[id]
 	delete(v.results, id)
+	delete(v.bare, id)
 	v.check()
 	return r
 }
@@ -129,6 +147,9 @@ func (v *Volunteer) finish(t *task, m wire.FromWorker) {
 	if r, ok := m.(*wire.Result); ok {
 		v.results[t.lease.ID] = r
 		delete(v.offers, t.lease.ID)
+		bare := *r
+		bare.Token = ""
+		m, v.bare[t.lease.ID] = &bare, true
 	}
 	v.send(m)
 	v.check()

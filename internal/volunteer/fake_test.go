@@ -41,9 +41,11 @@ type fakeHub struct {
 
 type fakeConn struct {
 	*testing.T
-	conn  *websocket.Conn
-	hello *wire.Hello
-	want  *wire.Want // the last that came
+	conn   *websocket.Conn
+	hello  *wire.Hello
+	worker wire.Key
+	want   *wire.Want        // the last that came
+	more   []wire.FromWorker // of the last frame, not looked at yet
 }
 
 func newFakeHub(t *testing.T) *fakeHub {
@@ -105,6 +107,7 @@ func (h *fakeHub) accept(t *testing.T) *fakeConn {
 	if err := wire.VerifyJoin(c.hello, join); err != nil {
 		t.Fatal(err)
 	}
+	c.worker = join.Worker
 	c.send(&wire.Welcome{})
 	return c
 }
@@ -140,6 +143,20 @@ func (c *fakeConn) raw(data []byte) {
 
 func (c *fakeConn) receive() wire.FromWorker {
 	c.Helper()
+	if len(c.more) == 0 {
+		c.more = c.frame()
+	}
+	m := c.more[0]
+	c.more = c.more[1:]
+	if w, ok := m.(*wire.Want); ok {
+		c.want = w
+	}
+	return m
+}
+
+// frame reads a frame, and gives its votes their signatures.
+func (c *fakeConn) frame() []wire.FromWorker {
+	c.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	_, data, err := c.conn.Read(ctx)
@@ -147,14 +164,13 @@ func (c *fakeConn) receive() wire.FromWorker {
 		c.Fatalf("reading from the worker: %v", err)
 	}
 	all, err := wire.DecodeFromWorker(data)
-	if err != nil || len(all) != 1 {
-		c.Fatalf("%d messages (%v) in %s", len(all), err, data)
+	if err == nil {
+		err = wire.OpenSheet(all, c.worker)
 	}
-	m := all[0]
-	if w, ok := m.(*wire.Want); ok {
-		c.want = w
+	if err != nil {
+		c.Fatalf("%v in %s", err, data)
 	}
-	return m
+	return all
 }
 
 // closed waits until the worker has ended the connection.
@@ -172,14 +188,15 @@ func (c *fakeConn) closed() {
 	}
 }
 
-// next returns the next message of that type. Progress may come in between.
+// next returns the next message of that type. Progress may come in between, and
+// what signs votes.
 func next[M wire.FromWorker](c *fakeConn) M {
 	c.Helper()
 	for {
 		switch m := c.receive().(type) {
 		case M:
 			return m
-		case *wire.Progress:
+		case *wire.Progress, *wire.Sheet:
 		default:
 			c.Fatalf("the worker sent %#v where %T was wanted", m, *new(M))
 		}

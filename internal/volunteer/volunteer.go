@@ -100,6 +100,7 @@ type Volunteer struct {
 	out      *outbox // of the connection; nil: there is none
 	held     map[wire.LeaseID]*task
 	results  map[wire.LeaseID]*wire.Result // not acknowledged
+	bare     map[wire.LeaseID]bool         // of results: sent without a token, which the hub may ask for
 	offers   map[wire.LeaseID]*wire.Offer  // the last of each lease, not answered
 	returns  []*wire.Return                // to send when there is a connection
 	stopping bool
@@ -135,9 +136,9 @@ func New(opt Options) (*Volunteer, error) {
 		source:  newSource(hub, pinned{&opt.Trust}),
 		slots:   make(chan struct{}, opt.Slots),
 		held:    map[wire.LeaseID]*task{},
-		results: map[wire.LeaseID]*wire.Result{},
-		offers:  map[wire.LeaseID]*wire.Offer{},
-		key:     wire.KeyOf(opt.Key.Public().(ed25519.PublicKey)),
+		results: map[wire.LeaseID]*wire.Result{}, bare: map[wire.LeaseID]bool{},
+		offers: map[wire.LeaseID]*wire.Offer{},
+		key:    wire.KeyOf(opt.Key.Public().(ed25519.PublicKey)),
 	}
 	if opt.Trust.Root != nil {
 		if v.follower, err = newFollower(&opt.Trust, hub, opt.Now, opt.Log); err != nil {

@@ -45,10 +45,10 @@ func TestWork(t *testing.T) {
 	want := wire.Vote{Type: wire.VoteType, Order: s.orderID, Task: 7, Lane: 1, Lease: l.ID, Module: canon.Sum(payloads.FactorModule),
 		Input: canon.Sum(l.Input), End: wire.EndExit, Fuel: r.Vote.Fuel, Output: canon.Sum([]byte(output)),
 		Segments: 1, Transcript: canon.Digest(r.Links)}
-	if r.Vote != want || string(r.Output) != output || r.Token != l.Token || r.Vote.Fuel < 1_000_000 {
+	if r.Vote != want || string(r.Output) != output || r.Token != "" || r.Vote.Fuel < 1_000_000 {
 		t.Errorf("%+v with output %q, want %+v", r.Vote, r.Output, want)
 	}
-	if err := wire.VerifyVote(&r.Vote, wire.KeyOf(s.opt.Key.Public().(ed25519.PublicKey)), r.Signature); err != nil {
+	if err := wire.VerifyVote(&r.Vote, wire.KeyOf(s.opt.Key.Public().(ed25519.PublicKey)), r.Seal); err != nil {
 		t.Error(err)
 	}
 	c.send(&wire.Ack{ID: l.ID, Verdict: wire.Agreed})
@@ -262,7 +262,11 @@ func TestResultIsKeptUntilAcknowledged(t *testing.T) {
 	for range 2 {
 		c.conn.CloseNow()
 		c = s.accept(t)
-		if again := next[*wire.Result](c); !reflect.DeepEqual(again, first) {
+		again := next[*wire.Result](c)
+		if again.Token != "a.b.c" || first.Token != "" {
+			t.Fatalf("token %q, and at first %q", again.Token, first.Token)
+		}
+		if again.Token = ""; !reflect.DeepEqual(again, first) {
 			t.Fatalf("%+v and then %+v", first, again)
 		}
 		wants(c, 1)
@@ -494,7 +498,7 @@ func TestMisbehave(t *testing.T) {
 	wants(c, 1)
 	c.send(s.lease(1, 1))
 	r := next[*wire.Result](c)
-	if string(r.Output) != "42\n" || r.Vote.Output != canon.Sum(r.Output) || wire.VerifyVote(&r.Vote, wire.KeyOf(s.opt.Key.Public().(ed25519.PublicKey)), r.Signature) != nil {
+	if string(r.Output) != "42\n" || r.Vote.Output != canon.Sum(r.Output) || wire.VerifyVote(&r.Vote, wire.KeyOf(s.opt.Key.Public().(ed25519.PublicKey)), r.Seal) != nil {
 		t.Errorf("%+v", r)
 	}
 	c.send(&wire.Ack{ID: wire.LeaseID{1}, Verdict: wire.Outvoted})
@@ -551,4 +555,54 @@ func TestKeyFile(t *testing.T) {
 			t.Errorf("%q is taken as a key", bad)
 		}
 	}
+}
+
+// TestTokenIsShownWhenAsked: a result goes without the lease's token, and once
+// more with it, if the hub has forgotten what it lent; but not for ever.
+func TestTokenIsShownWhenAsked(t *testing.T) {
+	s := newScene(t)
+	stop := s.start(t)
+	c := s.accept(t)
+	wants(c, 1)
+	c.send(s.lease(1, 1))
+	ask := &wire.Refused{ID: wire.LeaseID{1}, Code: wire.CodeLeaseToken, Message: "show it"}
+	if r := next[*wire.Result](c); r.Token != "" {
+		t.Errorf("token %q comes unasked", r.Token)
+	}
+	c.send(ask)
+	if r := next[*wire.Result](c); r.Token != "a.b.c" {
+		t.Errorf("asked for the token, it shows %q", r.Token)
+	}
+	c.send(ask) // twice is a refusal
+	go stop()
+	wants(c, 0)
+	c.closed()
+	stop()
+}
+
+// TestVotesShareASignature: what waits goes in one frame, its votes on one sheet.
+func TestVotesShareASignature(t *testing.T) {
+	s := newScene(t)
+	s.opt.Slots = 4
+	stop := s.start(t)
+	c := s.accept(t)
+	wants(c, 4)
+	for i := range byte(4) {
+		c.send(s.lease(i+1, uint64(i)))
+	}
+	for range 4 {
+		next[*wire.Result](c)
+	}
+	c.conn.CloseNow()
+	c = s.accept(t) // all four wait now
+	first := next[*wire.Result](c)
+	if p := first.Seal.Place; p == nil || p.Votes != 4 {
+		t.Errorf("four votes that wait are signed as %+v", first.Seal)
+	}
+	for i := range byte(4) {
+		c.send(&wire.Ack{ID: wire.LeaseID{i + 1}, Verdict: wire.Pending})
+	}
+	go stop()
+	c.closed()
+	stop()
 }

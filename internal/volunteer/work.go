@@ -111,7 +111,7 @@ func (v *Volunteer) do(t *task) (*wire.Result, error) {
 	if bad := v.opt.Misbehave; bad != nil && bad.Outcome != nil {
 		o = bad.Outcome(l, o)
 	}
-	return countersign(t, r, o, v)
+	return voteOn(t, r, o)
 }
 
 func (v *Volunteer) run(t *task, order *release.Order, r *release.Release, module []byte, from *sandbox.Checkpoint) (sandbox.Outcome, error) {
@@ -162,18 +162,18 @@ func (v *Volunteer) verified(t *task) (*release.Order, *release.Release, []byte,
 	return o.order, o.release, module, v.goBy(t, &o)
 }
 
-// countersign signs what a task came to.
-func countersign(t *task, r *release.Release, o sandbox.Outcome, v *Volunteer) (*wire.Result, error) {
+// voteOn says what a task came to. It is countersigned on its way out, with what
+// goes with it.
+func voteOn(t *task, r *release.Release, o sandbox.Outcome) (*wire.Result, error) {
 	l := t.lease
 	vote := wire.Vote{Type: wire.VoteType, Order: l.Order, Task: l.Task, Lane: l.Lane, Lease: l.ID,
 		Module: r.ModuleSHA256, Input: t.sum,
 		End: wire.End(o.End), Code: o.Code, Fuel: o.Fuel, Output: canon.Sum(o.Output),
 		Segments: uint32(len(o.Links)), Transcript: o.Transcript(), From: t.reached.from}
-	sig, err := wire.SignVote(&vote, v.opt.Key)
-	if err != nil {
+	if _, err := vote.Statement(); err != nil { // it would be no message, ever
 		return nil, err
 	}
-	return &wire.Result{Token: l.Token, Vote: vote, Output: o.Output, Links: bytesOf(o.Links), Signature: sig}, nil
+	return &wire.Result{Token: l.Token, Vote: vote, Output: o.Output, Links: bytesOf(o.Links)}, nil
 }
 
 // endError is an outcome that nobody votes on.

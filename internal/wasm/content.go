@@ -123,7 +123,7 @@ func (d *decoder) space(kind ExportKind) int {
 
 func (d *decoder) elements() {
 	r := &d.r
-	n := r.count("element segments", MaxSegments)
+	n := r.count("element segments", MaxElems)
 	d.m.Elems = make([]Elem, 0, n)
 	for range n {
 		e := Elem{Type: FuncRef, Offset: r.pos}
@@ -245,7 +245,7 @@ func (d *decoder) body(end int) {
 
 func (d *decoder) data() {
 	r := &d.r
-	n := r.count("data segments", MaxSegments)
+	n := r.count("data segments", MaxSegs)
 	d.m.Segs = make([]Segment, 0, n)
 	for range n {
 		var s Segment

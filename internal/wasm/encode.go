@@ -49,10 +49,10 @@ func (m *Module) Encode() []byte {
 func (m *Module) sizeHint() int {
 	n := 4096 + 16*(len(m.Types)+len(m.Imports)+len(m.Funcs)+len(m.Exports))
 	for i := range m.Code {
-		n += len(m.Code[i].Code) + 8
+		n += len(m.Code[i].Code) + 8 + 4*len(m.Code[i].Locals)
 	}
 	for i := range m.Segs {
-		n += len(m.Segs[i].Data) + 8
+		n += len(m.Segs[i].Expr) + len(m.Segs[i].Data) + 5
 	}
 	return n
 }

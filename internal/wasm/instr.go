@@ -31,6 +31,7 @@ type Instrs struct {
 	m      *Module
 	fn     uint32
 	locals uint32
+	funcs  uint32
 	depth  int
 	limit  int // of depth
 	labels []uint32
@@ -40,7 +41,7 @@ type Instrs struct {
 func (m *Module) Instrs(i int) *Instrs {
 	b := &m.Code[i]
 	in := &Instrs{r: reader{data: m.Data, pos: b.Offset, end: b.Offset + len(b.Code)}, m: m, fn: uint32(len(m.Imports) + i), depth: 1}
-	in.locals = m.NumLocals(i)
+	in.locals, in.funcs = m.NumLocals(i), uint32(m.NumFuncs())
 	in.limit = MaxNesting
 	if m.Nesting > 0 {
 		in.limit = m.Nesting
@@ -71,8 +72,8 @@ func (in *Instrs) Next(v *Instr) bool {
 	return r.err == nil
 }
 
-// short reads what most instructions are: without an immediate, or with an index
-// of a local or an integer of one byte. It leaves everything else alone.
+// short reads what most instructions are: without immediates, or with ones of a
+// byte each that are in range. It leaves everything else alone.
 func (in *Instrs) short(v *Instr) bool {
 	r := &in.r
 	op := r.data[r.pos]
@@ -85,16 +86,33 @@ func (in *Instrs) short(v *Instr) bool {
 	if r.pos+1 >= r.end || r.data[r.pos+1] >= 0x80 {
 		return false
 	}
+	first, length := uint32(r.data[r.pos+1]), 2
 	switch row.imm {
+	case immI32, immI64:
 	case immLocal:
-		if v.A = uint32(r.data[r.pos+1]); v.A >= in.locals {
+		if first >= in.locals {
 			return false
 		}
-	case immI32, immI64:
+		v.A = first
+	case immFunc:
+		if first >= in.funcs {
+			return false
+		}
+		v.A = first
+	case immLabel:
+		if int(first) >= in.depth {
+			return false
+		}
+		v.A = first
+	case immAccess: // an alignment and an offset
+		if first > uint32(row.align) || in.m.Memory == nil || r.pos+2 >= r.end || r.data[r.pos+2] >= 0x80 {
+			return false
+		}
+		length = 3
 	default:
 		return false
 	}
-	r.pos += 2
+	r.pos += length
 	v.Op, v.End = Op(op), r.pos
 	return true
 }
@@ -139,7 +157,7 @@ func (in *Instrs) immediates(v *Instr, row *instruction) {
 	case immLabels:
 		in.brTable(v)
 	case immFunc:
-		v.A = in.below(v, "function", in.m.NumFuncs())
+		v.A = in.below(v, "function", int(in.funcs))
 	case immIndirect:
 		v.A = in.below(v, "type", len(in.m.Types))
 		if v.B = in.table(v); r.err == nil && in.m.Tables[v.B].Type != FuncRef {

@@ -72,10 +72,12 @@ const (
 	MaxTables    = 64
 	MaxGlobals   = 1024
 	MaxExports   = 65536
-	MaxSegments  = 65536
+	MaxElems     = 65536  // element segments
+	MaxSegs      = 100000 // data segments: the most that browsers take
 	MaxTable     = 1 << 20
 	MaxPages     = 65536
 	MaxLocals    = 50000
+	MaxOperands  = 50000   // on the stack of a function
 	MaxBody      = 7654321 // V8's
 	MaxBrTable   = 65536
 	MaxSignature = 1000 // parameters, and results

@@ -1,6 +1,9 @@
 package wasm
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+)
 
 // Checker checks the types of functions one by one (WebAssembly core
 // specification 2.0, appendix "Validation algorithm"), an instruction at a time,
@@ -10,7 +13,7 @@ type Checker struct {
 	fn      int // defined function
 	values  []ValType
 	frames  []control
-	locals  []ValType
+	locals  Locals
 	max     int  // largest height of values
 	vectors bool // a vector has been among them
 	err     *Error
@@ -35,12 +38,7 @@ func (c *Checker) Begin(i int) {
 	t := c.m.Types[c.m.Funcs[i]]
 	c.fn, c.max, c.vectors, c.err = i, 0, false, nil
 	c.values, c.frames = c.values[:0], c.frames[:0]
-	c.locals = append(c.locals[:0], t.Params...)
-	for _, l := range c.m.Code[i].Locals {
-		for range l.Count {
-			c.locals = append(c.locals, l.Type)
-		}
-	}
+	c.locals.Begin(c.m, i)
 	c.frames = append(c.frames, control{op: OpBlock, typ: &FuncType{Results: t.Results}})
 }
 
@@ -50,21 +48,24 @@ func (c *Checker) Begin(i int) {
 // them.
 func (c *Checker) Weight() uint32 {
 	slot := uint32(8)
-	w := 64 + weight(c.locals) + weight(c.locals[:len(c.m.Types[c.m.Funcs[c.fn]].Params)])
+	w := uint32(64)
+	for _, t := range c.m.Types[c.m.Funcs[c.fn]].Params {
+		w += 2 * weight(t)
+	}
+	for _, l := range c.m.Code[c.fn].Locals {
+		w += l.Count * weight(l.Type)
+	}
 	if c.vectors {
 		slot = 16
 	}
 	return w + slot*uint32(c.max)
 }
 
-func weight(types []ValType) (w uint32) {
-	for _, t := range types {
-		w += 8
-		if t == V128 {
-			w += 8
-		}
+func weight(t ValType) uint32 {
+	if t == V128 {
+		return 16
 	}
-	return w
+	return 8
 }
 
 // Reachable reports whether the next instruction can be reached.
@@ -85,27 +86,37 @@ func (c *Checker) Step(v *Instr) error {
 	return nil
 }
 
-func (c *Checker) fail(v *Instr, msg string) {
+func (c *Checker) fail(v *Instr, msg string) { c.refuse(v, "type mismatch: "+msg) }
+
+func (c *Checker) refuse(v *Instr, msg string) {
 	if c.err == nil {
 		fn := len(c.m.Imports) + c.fn
-		c.err = &Error{Offset: v.Start, Func: fn, Name: c.m.Names.Funcs[uint32(fn)], Msg: "type mismatch: " + msg}
+		c.err = &Error{Offset: v.Start, Func: fn, Name: c.m.Names.Funcs[uint32(fn)], Msg: msg}
 	}
 }
 
 func (c *Checker) apply(v *Instr, in, out []ValType) {
 	c.popAll(v, in)
-	c.pushAll(out)
+	c.pushAll(v, out)
 }
 
-func (c *Checker) push(t ValType) {
+func (c *Checker) push(v *Instr, t ValType) {
 	c.values = append(c.values, t)
-	c.max = max(c.max, len(c.values))
 	c.vectors = c.vectors || t == V128
+	c.measure(v)
 }
 
-func (c *Checker) pushAll(types []ValType) {
-	for _, t := range types {
-		c.push(t)
+// pushAll and popAll take no step for each operand: a call of two bytes may have a
+// thousand.
+func (c *Checker) pushAll(v *Instr, types []ValType) {
+	c.values = append(c.values, types...)
+	c.vectors = c.vectors || slices.Contains(types, V128)
+	c.measure(v)
+}
+
+func (c *Checker) measure(v *Instr) {
+	if c.max = max(c.max, len(c.values)); c.max > MaxOperands {
+		c.refuse(v, fmt.Sprintf("more than %d operands on the stack, at most %d allowed", MaxOperands, MaxOperands))
 	}
 }
 
@@ -130,14 +141,22 @@ func (c *Checker) pop(v *Instr, want ValType) ValType {
 }
 
 func (c *Checker) popAll(v *Instr, types []ValType) {
+	f := &c.frames[len(c.frames)-1]
+	if at := len(c.values) - len(types); at >= f.height && string(c.values[at:]) == string(types) {
+		c.values = c.values[:at]
+		return
+	}
 	for _, t := range slices.Backward(types) {
+		if f.unreachable && len(c.values) == f.height {
+			return
+		}
 		c.pop(v, t)
 	}
 }
 
 func (c *Checker) open(v *Instr, op Op, t *FuncType) {
 	c.frames = append(c.frames, control{op: op, typ: t, height: len(c.values)})
-	c.pushAll(t.Params)
+	c.pushAll(v, t.Params)
 }
 
 func (c *Checker) close(v *Instr) control {
@@ -221,7 +240,7 @@ func (c *Checker) end(v *Instr) {
 		c.fail(v, "if without else changes the stack")
 	}
 	if len(c.frames) > 0 {
-		c.pushAll(f.typ.Results)
+		c.pushAll(v, f.typ.Results)
 	}
 }
 
@@ -243,6 +262,9 @@ func (c *Checker) brTable(v *Instr) {
 // peek checks operands and leaves them as they are.
 func (c *Checker) peek(v *Instr, types []ValType) {
 	f := &c.frames[len(c.frames)-1]
+	if at := len(c.values) - len(types); at >= f.height && string(c.values[at:]) == string(types) {
+		return
+	}
 	for i, t := range slices.Backward(types) {
 		at := len(c.values) - (len(types) - i)
 		if at < f.height {
@@ -269,19 +291,19 @@ func (c *Checker) variable(v *Instr) {
 		if a.IsRef() || b.IsRef() {
 			c.fail(v, "select of references names no type")
 		}
-		c.push(max(a, b))
+		c.push(v, max(a, b))
 	case OpSelectT:
 		t := v.Type.Results[0]
 		c.apply(v, []ValType{t, t, I32}, v.Type.Results)
 	case OpLocalGet:
-		c.push(c.locals[v.A])
+		c.push(v, c.locals.Type(v.A))
 	case OpLocalSet:
-		c.pop(v, c.locals[v.A])
+		c.pop(v, c.locals.Type(v.A))
 	case OpLocalTee:
-		c.pop(v, c.locals[v.A])
-		c.push(c.locals[v.A])
+		c.pop(v, c.locals.Type(v.A))
+		c.push(v, c.locals.Type(v.A))
 	case OpGlobalGet:
-		c.push(c.m.Globals[v.A].Type)
+		c.push(v, c.m.Globals[v.A].Type)
 	case OpGlobalSet:
 		c.pop(v, c.m.Globals[v.A].Type)
 	default:
@@ -293,17 +315,17 @@ func (c *Checker) reference(v *Instr) {
 	elem := func() ValType { return c.m.Tables[v.A].Type }
 	switch v.Op {
 	case OpRefNull:
-		c.push(v.Type.Results[0])
+		c.push(v, v.Type.Results[0])
 	case OpRefIsNull:
 		if t := c.pop(v, unknown); t != unknown && !t.IsRef() {
 			c.fail(v, "ref.is_null of "+t.String())
 		}
-		c.push(I32)
+		c.push(v, I32)
 	case OpRefFunc:
 		if !c.m.declared[v.A] {
 			c.fail(v, "ref.func of a function that no element segment, export or global names")
 		}
-		c.push(FuncRef)
+		c.push(v, FuncRef)
 	case OpTableGet:
 		c.apply(v, []ValType{I32}, []ValType{elem()})
 	case OpTableSet:
@@ -311,7 +333,7 @@ func (c *Checker) reference(v *Instr) {
 	case OpTableGrow:
 		c.apply(v, []ValType{elem(), I32}, []ValType{I32})
 	case OpTableSize:
-		c.push(I32)
+		c.push(v, I32)
 	case OpTableFill:
 		c.apply(v, []ValType{I32, elem(), I32}, nil)
 	case OpTableInit, OpTableCopy:

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 
 	"github.com/countersign/countersign/internal/canon"
@@ -115,8 +114,8 @@ func unescape(s []byte) []byte {
 }
 
 // token is a text of letters that need no escape anywhere.
-func (c *codec) token(name string, s *string, lo int) {
-	c.text(name, s, lo, MaxToken)
+func (c *codec) token(name string, s *string, lo, hi int) {
+	c.text(name, s, lo, hi)
 	for _, b := range []byte(*s) {
 		if (b < 'a' || b > 'z') && (b < 'A' || b > 'Z') && (b < '0' || b > '9') && b != '-' && b != '_' && b != '.' {
 			c.fail("member %q has characters that no token has", name)
@@ -127,13 +126,24 @@ func (c *codec) token(name string, s *string, lo int) {
 
 // enum is one of some words.
 func enum[T ~string](c *codec, name string, v *T, allowed ...T) {
-	s := string(*v)
-	c.text(name, &s, 0, 32)
-	if s != string(*v) { // an encoder writes nothing: others may read the message
-		*v = T(s)
+	m, ok := c.reading(name, isString)
+	if !ok {
+		return
 	}
-	if c.err == nil && !slices.Contains(allowed, *v) {
-		c.fail("member %q cannot be %q", name, s)
+	for _, word := range allowed {
+		if m != nil && string(m.value) == string(word) {
+			*v = word
+			return
+		}
+		if m == nil && *v == word {
+			c.quote(name, string(word))
+			return
+		}
+	}
+	if m != nil {
+		c.fail("member %q cannot be %.40q", name, m.value)
+	} else {
+		c.fail("member %q cannot be %.40q", name, string(*v))
 	}
 }
 

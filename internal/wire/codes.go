@@ -17,6 +17,7 @@ const (
 	CodeClosing       = "closing"     // the hub shuts down
 
 	CodeLeaseInvalid  = "lease_invalid"
+	CodeLeaseToken    = "lease_token"
 	CodeVoteSignature = "vote_signature"
 	CodeVoteMismatch  = "vote_mismatch"
 	CodeVoteDuplicate = "vote_duplicate"
@@ -77,6 +78,7 @@ var statuses = map[string]int{
 	CodeClosing:       http.StatusServiceUnavailable,
 
 	CodeLeaseInvalid:  http.StatusForbidden,
+	CodeLeaseToken:    http.StatusForbidden,
 	CodeVoteSignature: http.StatusForbidden,
 	CodeVoteMismatch:  http.StatusUnprocessableEntity,
 	CodeVoteDuplicate: http.StatusConflict,

@@ -229,7 +229,11 @@ type VoteLine struct {
 	Worker    Key        `json:"worker"`
 	Vote      Vote       `json:"vote"`
 	Signature Signature  `json:"signature"`
+	Sheet     *Place     `json:"sheet,omitempty"` // that is signed, and the vote's place on it
 	Net       string     `json:"net"`
 	At        canon.Time `json:"at"`
 	Links     []byte     `json:"links,omitempty"` // of its transcript, of a disputed task of several segments
 }
+
+// Seal is the worker's, of the vote.
+func (l *VoteLine) Seal() Seal { return Seal{l.Signature, l.Sheet} }

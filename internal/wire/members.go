@@ -1,6 +1,10 @@
 package wire
 
-import "github.com/countersign/countersign/internal/canon"
+import (
+	"encoding/hex"
+
+	"github.com/countersign/countersign/internal/canon"
+)
 
 // The members of each message in the order of docs/spec/wire.md, with bounds.
 
@@ -17,13 +21,13 @@ func (*Welcome) fromHub()     {}
 func (m *Welcome) members(c *codec) {
 	c.boolean("halted", &m.Halted)
 	integer(c, "visit", &m.Visit, 0, MaxSeconds)
-	c.token("session", &m.Session, 0)
+	c.token("session", &m.Session, 0, MaxToken)
 }
 
 func (*Lease) kind() string { return "lease" }
 func (*Lease) fromHub()     {}
 func (m *Lease) members(c *codec) {
-	c.token("lease", &m.Token, 1)
+	c.token("lease", &m.Token, 0, MaxLeaseToken)
 	c.hex("id", m.ID[:])
 	c.hex("order", m.Order[:])
 	c.hex("release", m.Release[:])
@@ -102,7 +106,7 @@ func (m *Join) members(c *codec) {
 	c.hex("worker", m.Worker[:])
 	c.hex("signature", m.Signature[:])
 	c.text("agent", &m.Agent, 1, MaxAgent)
-	c.token("pass", &m.Pass, 0)
+	c.token("pass", &m.Pass, 0, MaxToken)
 }
 
 func (*Want) kind() string       { return "want" }
@@ -121,19 +125,31 @@ func (m *Progress) members(c *codec) {
 func (*Offer) kind() string { return "checkpoint" }
 func (*Offer) fromWorker()  {}
 func (m *Offer) members(c *codec) {
-	c.token("lease", &m.Token, 1)
+	c.token("lease", &m.Token, 1, MaxLeaseToken)
 	m.Checkpoint.members(c)
 }
 
 func (*Result) kind() string { return "result" }
 func (*Result) fromWorker()  {}
 func (m *Result) members(c *codec) {
-	c.token("lease", &m.Token, 1)
+	c.token("lease", &m.Token, 0, MaxLeaseToken)
 	c.object("vote", m.Vote.members)
 	c.base64("output", &m.Output, MaxOutput)
 	c.base64("links", &m.Links, MaxSegments*LinkSize)
-	c.hex("signature", m.Signature[:])
+	c.signatureOrNone("signature", m.signature())
 }
+
+// signature is the one that stands in the message.
+func (m *Result) signature() *Signature {
+	if m.Seal.Place != nil {
+		return new(Signature)
+	}
+	return &m.Seal.Signature
+}
+
+func (*Sheet) kind() string       { return "sheet" }
+func (*Sheet) fromWorker()        {}
+func (m *Sheet) members(c *codec) { c.hex("signature", m.Signature[:]) }
 
 func (*Return) kind() string { return "return" }
 func (*Return) fromWorker()  {}
@@ -171,5 +187,21 @@ func (c *codec) code(name string, s *string, lo int) {
 			c.fail("member %q: %q is no code", name, *s)
 			return
 		}
+	}
+}
+
+// signatureOrNone is a signature, or "" for none, which is the zero one here.
+func (c *codec) signatureOrNone(name string, s *Signature) {
+	m, ok := c.reading(name, isString)
+	switch none := (*s == Signature{}); {
+	case !ok || m != nil && len(m.value) == 0:
+	case m != nil:
+		if !decodeHex(s[:], m.value) || *s == (Signature{}) {
+			c.fail("member %q: want %d lower-case hex digits, or none", name, 2*len(s))
+		}
+	case none:
+		c.out = append(c.out, `""`...)
+	default:
+		c.out = append(hex.AppendEncode(append(c.out, '"'), s[:]), '"')
 	}
 }

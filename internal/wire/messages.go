@@ -82,6 +82,7 @@ var workerMessages = map[string]func() FromWorker{
 	"progress":   func() FromWorker { return new(Progress) },
 	"checkpoint": func() FromWorker { return new(Offer) },
 	"result":     func() FromWorker { return new(Result) },
+	"sheet":      func() FromWorker { return new(Sheet) },
 	"return":     func() FromWorker { return new(Return) },
 }
 
@@ -102,7 +103,7 @@ type Welcome struct {
 
 // Lease lends a lane of a task.
 type Lease struct {
-	Token      string
+	Token      string // as it is read, never ""; as it is sent, "": that of the lease before in the frame
 	ID         LeaseID
 	Order      canon.Digest
 	Release    canon.Digest
@@ -199,12 +200,15 @@ type Offer struct {
 
 // Result delivers a vote.
 type Result struct {
-	Token     string
-	Vote      Vote
-	Output    []byte
-	Links     []byte // of all segments, LinkSize bytes each
-	Signature Signature
+	Token  string // or "": the hub knows the lease
+	Vote   Vote
+	Output []byte
+	Links  []byte // of all segments, LinkSize bytes each
+	Seal   Seal   // on the wire its signature only, and none of a vote on a sheet
 }
+
+// Sheet signs the votes of its frame that have no signature of their own.
+type Sheet struct{ Signature Signature }
 
 // Return gives a lease back without a vote.
 type Return struct {

@@ -15,7 +15,7 @@ type object struct {
 const maxMembers = 16
 
 type member struct {
-	name  string
+	name  []byte
 	kind  valueKind
 	value []byte  // of a string: between the quotes, still escaped
 	sub   *object // of an object
@@ -37,7 +37,7 @@ func (k valueKind) String() string {
 
 func (o *object) find(name string) *member {
 	for i := range o.all[:o.n] {
-		if o.all[i].name == name {
+		if string(o.all[i].name) == name {
 			return &o.all[i]
 		}
 	}
@@ -48,14 +48,25 @@ func (o *object) find(name string) *member {
 func (o *object) rest() (name string, found bool) {
 	for i := range o.all[:o.n] {
 		if !o.all[i].taken {
-			return o.all[i].name, true
+			return string(o.all[i].name), true
 		}
 	}
 	return "", false
 }
 
-func parseObject(data []byte) (*object, error) {
-	p := parser{data: data}
+func parseObject(data []byte) (*object, error) { return new(parser).parse(data) }
+
+// parser parses one message after the other into the same objects: what it
+// returned last is gone then.
+type parser struct {
+	data    []byte
+	at      int
+	objects [2]object // by depth
+	inside  bool      // the object has an object already
+}
+
+func (p *parser) parse(data []byte) (*object, error) {
+	p.data, p.at, p.inside = data, 0, false
 	o, err := p.object(0)
 	if err != nil {
 		return nil, err
@@ -64,11 +75,6 @@ func parseObject(data []byte) (*object, error) {
 		return nil, p.fail("more after the object")
 	}
 	return o, nil
-}
-
-type parser struct {
-	data []byte
-	at   int
 }
 
 func (p *parser) fail(what string) error {
@@ -100,7 +106,8 @@ func (p *parser) object(depth int) (*object, error) {
 	if !p.next('{') {
 		return nil, p.fail("no object")
 	}
-	o := new(object)
+	o := &p.objects[depth]
+	o.n = 0
 	if p.next('}') {
 		return o, nil
 	}
@@ -135,7 +142,7 @@ func (p *parser) member(o *object, depth int) error {
 		return p.fail("no colon")
 	}
 	m := &o.all[o.n]
-	m.name = string(name)
+	*m = member{name: name}
 	if err := p.value(m, depth); err != nil {
 		return err
 	}
@@ -166,12 +173,12 @@ func (p *parser) value(m *member, depth int) (err error) {
 			return p.fail("a word that is no boolean ends")
 		}
 		return nil
-	case c == '{' && depth == 0:
-		m.kind = isObject
+	case c == '{' && depth == 0 && !p.inside:
+		m.kind, p.inside = isObject, true // no message has two
 		m.sub, err = p.object(depth + 1)
 		return err
 	}
-	return p.fail("no string, integer, boolean or object allowed here")
+	return p.fail("no string, integer, boolean or object allowed here, or a second object")
 }
 
 func (p *parser) run(in func(byte) bool) []byte {

@@ -86,6 +86,8 @@ func (v *vector) open(t *testing.T) error {
 		return same(t, v, all, err)
 	case "vote":
 		return v.openVote(t)
+	case "sheet":
+		return v.openSheet(t)
 	case "checkpoint":
 		return v.openCheckpoint(t)
 	case "file":
@@ -109,13 +111,11 @@ func same[M Message](t *testing.T, v *vector, all []M, err error) error {
 	if err != nil {
 		return err
 	}
-	frame := make([][]byte, len(all))
-	for i, m := range all {
-		if frame[i], err = Encode(m); err != nil {
-			return err
-		}
+	data, err := Frame(all...)
+	if err != nil {
+		return err
 	}
-	if data := Frame(frame); v.Name != "to_hub spaced" && v.Name != "to_worker reordered" && string(data) != v.Message {
+	if v.Name != "to_hub spaced" && v.Name != "to_worker reordered" && v.Name != "to_worker leases of one token" && string(data) != v.Message {
 		t.Errorf("%s: written as %s", v.Name, data)
 	}
 	return nil
@@ -131,12 +131,12 @@ func (v *vector) openVote(t *testing.T) error {
 		t.Fatal(err)
 	}
 	if v.Class == "ok" {
-		sig, err := SignVote(vote, ed25519.NewKeyFromSeed(unhex(t, v.Seed)))
-		if err != nil || hex.EncodeToString(sig[:]) != v.Signature {
-			t.Errorf("%s: signed as %x (%v)", v.Name, sig, err)
+		seal, err := SignVote(vote, ed25519.NewKeyFromSeed(unhex(t, v.Seed)))
+		if err != nil || hex.EncodeToString(seal.Signature[:]) != v.Signature {
+			t.Errorf("%s: signed as %x (%v)", v.Name, seal.Signature, err)
 		}
 	}
-	return VerifyVote(vote, worker, Signature(unhex(t, v.Signature)))
+	return VerifyVote(vote, worker, Seal{Signature: Signature(unhex(t, v.Signature))})
 }
 
 func (v *vector) openCheckpoint(t *testing.T) error {
@@ -207,7 +207,10 @@ func makeVectors(t *testing.T) map[string][]byte {
 	add(vector{Name: "to_worker reordered", Kind: "to_worker", Class: "ok", Message: `{"halted":false,"session":"","visit":60,"type":"welcome"}`})
 	add(vector{Name: "to_worker welcome visit unknown", Kind: "to_worker", Class: "ok", Message: `{"type":"welcome","halted":false,"visit":0,"session":""}`})
 	add(vector{Name: "to_worker lease from the start", Kind: "to_worker", Class: "ok", Message: startLease(t)})
+	add(vector{Name: "to_worker leases of one token", Kind: "to_worker", Class: "ok",
+		Message: startLease(t) + "\n" + `{"type":"idle"}` + "\n" + strings.Replace(startLease(t), "a.b.c", "", 1) + "\n" + strings.Replace(startLease(t), "a.b.c", "", 1)})
 	all = append(all, voteVectors(t)...)
+	all = append(all, sheetVectors(t)...)
 	all = append(all, checkpointVectors(t)...)
 	all = append(all, fileVectors(t)...)
 	all = append(all, joinVectors(t)...)
@@ -312,7 +315,11 @@ func badMessages(t *testing.T) map[string]string {
 		"to_worker base64 newline":           swap("lease", `"MTIK"`, `"MT\nIK"`),
 		"to_worker token space":              swap("lease", "a.b.c", "a b"),
 		"to_worker token empty":              swap("lease", "a.b.c", ""),
-		"to_worker token long":               swap("lease", "a.b.c", strings.Repeat("a", MaxToken+1)),
+		"to_worker token long":               swap("lease", "a.b.c", strings.Repeat("a", MaxLeaseToken+1)),
+		"to_worker token missing":            good["idle"] + "\n" + swap("lease", "a.b.c", "") + "\n" + good["lease"],
+		"to_worker session long":             swap("welcome", "a.b.c", strings.Repeat("a", MaxToken+1)),
+		"to_hub sheet signature missing":     `{"type":"sheet"}`,
+		"to_hub signature short":             swap("result", `"signature":"`, `"signature":"0`),
 		"to_worker kill scope":               `{"type":"kill","scope":"world","target":"","reason":""}`,
 		"to_worker kill all target":          `{"type":"kill","scope":"all","target":"` + id + `","reason":""}`,
 		"to_worker kill order empty":         `{"type":"kill","scope":"order","target":"","reason":""}`,

@@ -90,22 +90,27 @@ func (v *Vote) Statement() ([]byte, error) {
 	if err := v.check(); err != nil {
 		return nil, err
 	}
-	w := newWriter()
+	return v.encode(make([]byte, 0, 800)), nil
+}
+
+// encode appends the canonical encoding of a vote that is within its bounds.
+func (v *Vote) encode(out []byte) []byte {
+	w := writer{append(out, "{\n"...)}
 	w.text("type", v.Type)
-	w.text("order", v.Order.String())
+	w.hex("order", v.Order[:])
 	w.number("task", v.Task)
 	w.number("lane", uint64(v.Lane))
-	w.text("lease", v.Lease.String())
-	w.text("module", v.Module.String())
-	w.text("input", v.Input.String())
+	w.hex("lease", v.Lease[:])
+	w.hex("module", v.Module[:])
+	w.hex("input", v.Input[:])
 	w.text("end", string(v.End))
 	w.number("code", uint64(v.Code))
 	w.number("fuel", v.Fuel)
-	w.text("output", v.Output.String())
+	w.hex("output", v.Output[:])
 	w.number("segments", uint64(v.Segments))
-	w.text("transcript", v.Transcript.String())
+	w.hex("transcript", v.Transcript[:])
 	w.number("from", uint64(v.From))
-	return w.end(), nil
+	return w.end()
 }
 
 // ParseVote reads a vote's canonical encoding.
@@ -132,23 +137,11 @@ func checkBounds(what string, members func(*codec)) error {
 	return nil
 }
 
-// SignVote returns the worker's signature of v.
-func SignVote(v *Vote, worker ed25519.PrivateKey) (Signature, error) {
+// SignVote returns the worker's seal of v alone.
+func SignVote(v *Vote, worker ed25519.PrivateKey) (Seal, error) {
 	statement, err := v.Statement()
 	if err != nil {
-		return Signature{}, err
+		return Seal{}, err
 	}
-	return Signature(ed25519.Sign(worker, statement)), nil
-}
-
-// VerifyVote checks the worker's signature of v.
-func VerifyVote(v *Vote, worker Key, sig Signature) error {
-	statement, err := v.Statement()
-	if err != nil {
-		return err
-	}
-	if !ed25519.Verify(worker[:], statement, sig[:]) {
-		return canon.Fail(CodeVoteSignature, "vote on task %d of order %s: the signature is not worker %s's", v.Task, v.Order.Short(), worker)
-	}
-	return nil
+	return Seal{Signature: Signature(ed25519.Sign(worker, statement))}, nil
 }

@@ -64,7 +64,7 @@ func testResult(t testing.TB) *Result {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Result{Token: "aGVhZA.Ym9keQ.c2ln-_", Vote: *testVote(), Output: []byte("12 -> 2,2,3\n"), Links: testLinks(3), Signature: sig}
+	return &Result{Token: "aGVhZA.Ym9keQ.c2ln-_", Vote: *testVote(), Output: []byte("12 -> 2,2,3\n"), Links: testLinks(3), Seal: sig}
 }
 
 // samples has one good message of every type.
@@ -81,7 +81,7 @@ func samples(t testing.TB) []Message {
 		SignJoin(testHello(), testWorker, "test/1"), &Want{Leases: 4},
 		&Progress{ID: testID, Permille: 1000, Text: "halfway", Fuel: canon.MaxInteger},
 		&Offer{Token: "a.b.c", Checkpoint: *testCheckpoint(t)},
-		testResult(t),
+		testResult(t), &Sheet{Signature{8}},
 		&Return{ID: testID, Reason: ReturnRefused, Check: "module_sha256", Detail: "module differs"},
 	}
 }
@@ -173,7 +173,7 @@ func TestDirections(t *testing.T) {
 }
 
 func TestEncodeRefuses(t *testing.T) {
-	long := strings.Repeat("x", 2049)
+	long := strings.Repeat("x", MaxLeaseToken+1)
 	vote := testVote()
 	vote.End, vote.Code = EndTrap, 1
 	for name, m := range map[string]Message{
@@ -238,7 +238,7 @@ func TestCaps(t *testing.T) {
 // TestLargestFit checks that the largest result and lease fit their caps.
 func TestLargestFit(t *testing.T) {
 	r := testResult(t)
-	r.Output, r.Links, r.Token = make([]byte, MaxOutput), make([]byte, MaxSegments*LinkSize), strings.Repeat("a", MaxToken)
+	r.Output, r.Links, r.Token = make([]byte, MaxOutput), make([]byte, MaxSegments*LinkSize), strings.Repeat("a", MaxLeaseToken)
 	p := &Offer{Token: r.Token, Checkpoint: *testCheckpoint(t)}
 	p.State, p.Output, p.Links = make([]byte, MaxState), make([]byte, MaxOutput), make([]byte, (MaxSegments-1)*LinkSize)
 	l := &Lease{Token: r.Token, Seconds: MaxSeconds, Input: make([]byte, MaxInput), Proof: make([]byte, MaxProof*LinkSize)}
@@ -353,15 +353,15 @@ func TestVoteStatementIsCanonical(t *testing.T) {
 func TestVoteSignature(t *testing.T) {
 	r := testResult(t)
 	worker := KeyOf(testWorker.Public().(ed25519.PublicKey))
-	if err := VerifyVote(&r.Vote, worker, r.Signature); err != nil {
+	if err := VerifyVote(&r.Vote, worker, r.Seal); err != nil {
 		t.Fatal(err)
 	}
 	other := r.Vote
 	other.Fuel++
-	if err := VerifyVote(&other, worker, r.Signature); canon.ClassOf(err) != CodeVoteSignature {
+	if err := VerifyVote(&other, worker, r.Seal); canon.ClassOf(err) != CodeVoteSignature {
 		t.Errorf("other vote: %v", err)
 	}
-	if err := VerifyVote(&r.Vote, KeyOf(testHub.Public().(ed25519.PublicKey)), r.Signature); canon.ClassOf(err) != CodeVoteSignature {
+	if err := VerifyVote(&r.Vote, KeyOf(testHub.Public().(ed25519.PublicKey)), r.Seal); canon.ClassOf(err) != CodeVoteSignature {
 		t.Errorf("other worker: %v", err)
 	}
 }

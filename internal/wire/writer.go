@@ -1,6 +1,9 @@
 package wire
 
-import "strconv"
+import (
+	"encoding/hex"
+	"strconv"
+)
 
 // writer writes the canonical encoding of a flat statement.
 type writer struct{ b []byte }
@@ -14,6 +17,11 @@ func (w *writer) name(name string) {
 func (w *writer) text(name, value string) {
 	w.name(name)
 	w.b = append(append(append(w.b, '"'), value...), "\",\n"...)
+}
+
+func (w *writer) hex(name string, value []byte) {
+	w.name(name)
+	w.b = append(hex.AppendEncode(append(w.b, '"'), value), "\",\n"...)
 }
 
 func (w *writer) number(name string, value uint64) {

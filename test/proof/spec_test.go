@@ -23,7 +23,7 @@ var update = flag.Bool("update", false, "write the golden files of counts")
 func TestSpecSuite(t *testing.T) {
 	dir, tmp := suiteDir(t), t.TempDir()
 	spectest := filepath.Join(dir, "testdata", "spectest.wasm")
-	var golden strings.Builder
+	var golden, refusals strings.Builder
 	for _, version := range []string{"v1", "v2"} {
 		files, err := filepath.Glob(filepath.Join(dir, version, "testdata", "*.json"))
 		if err != nil || len(files) < 50 {
@@ -38,7 +38,11 @@ func TestSpecSuite(t *testing.T) {
 		}
 		s.run(spectest)
 		golden.WriteString(s.table(version))
+		for _, r := range s.refusals {
+			fmt.Fprintf(&refusals, "%s %s\n", version, r)
+		}
 	}
+	compareGolden(t, "testdata/spec-refusals.txt", refusals.String())
 	compareGolden(t, "testdata/spec-counts.txt", golden.String())
 }
 
@@ -54,7 +58,7 @@ func compareGolden(t *testing.T, file, got string) {
 		t.Fatal(err)
 	}
 	if string(want) != got {
-		t.Errorf("%s has other counts (-update writes them):\n%s", file, got)
+		t.Errorf("%s is no longer right (-update writes it):\n%s", file, got)
 	}
 }
 
@@ -64,7 +68,9 @@ type suite struct {
 	counts  map[string]int
 	tmp     string
 	current bool // the version that meter goes by
-	scripts []*script
+	// Modules that are valid and refused, and what is said of each.
+	refusals []string
+	scripts  []*script
 }
 
 func (s *suite) table(version string) string {
@@ -154,6 +160,7 @@ func (s *suite) rewrite(p *script, c command, as string) (string, bool) {
 			s.t.Errorf("%s line %d: %v", p.file, c.Line, err)
 		} else {
 			s.counts["modules refused, "+string(e.Feature)]++
+			s.refusals = append(s.refusals, c.Filename+": "+err.Error())
 		}
 		return "", false
 	}

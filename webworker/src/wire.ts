@@ -17,6 +17,7 @@ const maxInput = 65536;
 const maxProof = 40;
 const maxOutput = 1 << 20;
 const maxToken = 2048;
+const maxLeaseToken = 8192;
 
 export interface Hello {
   readonly type: "hello";
@@ -80,7 +81,18 @@ export function decodeFrame(data: unknown): FromHub[] {
   if (data.length > maxToWorker) throw new WireError(`frame of ${data.length} characters`);
   const lines = data.split("\n", maxBatch + 1);
   if (lines.length > maxBatch) throw new WireError("too many messages in a frame");
-  return lines.map(decodeMessage);
+  return shareToken(lines.map(decodeMessage));
+}
+
+/** Gives a lease without a token that of the lease before it in the frame. */
+function shareToken(frame: FromHub[]): FromHub[] {
+  let token = "";
+  return frame.map((m) => {
+    if (m.type !== "lease") return m;
+    token = m.lease || token;
+    if (token === "") throw new WireError("a lease without a token");
+    return { ...m, lease: token };
+  });
 }
 
 function decodeMessage(line: string): FromHub {
@@ -107,11 +119,11 @@ function read(m: Members): FromHub {
     case "hello":
       return { type, hub: m.hex("hub", 32), nonce: m.hex("nonce", 32), time: m.integer("time", 0, Number.MAX_SAFE_INTEGER) };
     case "welcome":
-      return { type, halted: m.boolean("halted"), visit: m.integer("visit", 0, 1 << 20), session: m.token("session", 0) };
+      return { type, halted: m.boolean("halted"), visit: m.integer("visit", 0, 1 << 20), session: m.token("session", maxToken) };
     case "lease":
       return {
         type,
-        lease: m.token("lease"),
+        lease: m.token("lease", maxLeaseToken),
         id: m.hex("id", 16),
         order: m.hex("order", 32),
         release: m.hex("release", 32),
@@ -200,8 +212,8 @@ class Members {
     return v;
   }
 
-  token(name: string, lo = 1): string {
-    const v = this.text(name, lo, maxToken);
+  token(name: string, hi: number): string {
+    const v = this.text(name, 0, hi);
     if (!/^[A-Za-z0-9._-]*$/.test(v)) throw bad(name);
     return v;
   }
