@@ -6,7 +6,7 @@ GO      ?= go
 WEB     := webworker
 STAMP   := $(WEB)/node_modules/.package-lock.json
 
-.PHONY: demo test check check-arm build web payloads bench bench-meter bench-costs bench-stack conformance probe test-trust bench-checkpoints bench-host bench-warm bench-tasks bench-hub e2e unit race fuzz fuzz-modules corpus crash clean
+.PHONY: demo test check check-arm build web payloads bench bench-meter bench-costs bench-stack conformance probe test-trust bench-checkpoints bench-host bench-warm bench-tasks bench-hub bench-limits e2e unit race fuzz fuzz-modules corpus crash clean
 
 demo: build ## ONCE=1 ends after the verification
 	ONCE=$(ONCE) PORT=$(PORT) scripts/demo.sh
@@ -104,6 +104,9 @@ bench-tasks: ## what an order of ten million tasks takes of a hub: docs/tasks.md
 
 bench-hub: build need-test ## votes a second, waits for leases and what idle connections cost: docs/hub-performance.md
 	@$(GO) run ./bench/hub
+
+bench-limits: build ## honest workers beside hostile clients, 4 minutes: docs/hub-performance.md
+	@$(GO) run ./bench/hub -hostile all -for 4s
 
 fuzz: ## FUZZTIME=30s for each target
 	scripts/fuzz.sh $(or $(FUZZTIME),30s)

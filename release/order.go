@@ -21,6 +21,7 @@ type Order struct {
 	AuditPermille    int          `json:"audit_permille,omitempty"`
 	CompletePermille int          `json:"complete_permille"`
 	Priority         int          `json:"priority"`
+	DeadlineSeconds  int          `json:"deadline_seconds,omitempty"`
 	NotBefore        canon.Time   `json:"not_before"`
 	Expires          canon.Time   `json:"expires"`
 }
@@ -170,6 +171,15 @@ func OpenOrderPinned(statement, signature []byte, trusted []keys.PublicKey, now 
 	return o, key, nil
 }
 
+// RunFor is how long one task may run at a worker, by the order and its release.
+func (o *Order) RunFor(r *Release) time.Duration {
+	seconds := r.Limits.Seconds
+	if o.DeadlineSeconds > 0 {
+		seconds = min(seconds, uint64(o.DeadlineSeconds))
+	}
+	return time.Duration(seconds) * time.Second
+}
+
 func (o *Order) label() string { return "order \"" + o.Title + "\"" }
 
 func (o *Order) check() error {
@@ -184,6 +194,8 @@ func (o *Order) check() error {
 		return canon.Fail("bounds", "%s: complete_permille %d is not from 1 to 1000", o.label(), o.CompletePermille)
 	case o.Priority < 0 || o.Priority > 9:
 		return canon.Fail("bounds", "%s: priority %d is not from 0 to 9", o.label(), o.Priority)
+	case o.DeadlineSeconds < 0 || o.DeadlineSeconds > maxSeconds:
+		return canon.Fail("bounds", "%s: deadline_seconds %d is over %d", o.label(), o.DeadlineSeconds, maxSeconds)
 	case o.After != nil && (o.After.Permille < 1 || o.After.Permille > 1000):
 		return canon.Fail("bounds", "%s: after %d permille: 1 to 1000 are possible", o.label(), o.After.Permille)
 	case o.After == nil && o.Input.Outputs != nil:

@@ -177,6 +177,8 @@ func (b *builder) orders() {
 	})
 	order("good one of one", "ok", func(o *Order) { o.Redundancy.Vote = &Vote{1, 1} })
 	order("good audit", "ok", func(o *Order) { o.AuditPermille = 1000 })
+	order("good deadline", "ok", func(o *Order) { o.DeadlineSeconds = 1 })
+	order("good longest deadline", "ok", func(o *Order) { o.AuditPermille, o.DeadlineSeconds = 1, 86400 })
 	order("good first", "ok", func(o *Order) { o.Redundancy = Redundancy{First: &First{}} })
 	adaptive := func(e, c, f, s int) func(*Order) {
 		return func(o *Order) { o.Redundancy = Redundancy{Adaptive: &Adaptive{e, c, f, s}} }
@@ -224,7 +226,7 @@ func (b *builder) orders() {
 		"two redundancies":  func(o *Order) { o.Redundancy.First = &First{} },
 		"none agree":        func(o *Order) { o.Redundancy.Vote = &Vote{0, 1} }, "more agree than vote": func(o *Order) { o.Redundancy.Vote = &Vote{3, 2} },
 		"too many lanes": func(o *Order) { o.Redundancy.Vote = &Vote{17, 17} }, "complete at 0": func(o *Order) { o.CompletePermille = 0 },
-		"complete at 1001": func(o *Order) { o.CompletePermille = 1001 }, "priority 10": func(o *Order) { o.Priority = 10 },
+		"complete at 1001": func(o *Order) { o.CompletePermille = 1001 }, "priority 10": func(o *Order) { o.Priority = 10 }, "deadline over a day": func(o *Order) { o.DeadlineSeconds = 86401 },
 		"ends before it begins": func(o *Order) { o.Expires = o.NotBefore },
 	} {
 		order("bounds "+name, "bounds", change)
@@ -244,6 +246,9 @@ func (b *builder) orders() {
 	text("unknown redundancy", "encoding", `"vote": {`, `"none": {`)
 	text("adaptive without a member", "encoding", `"vote": {`, `"adaptive": {`)
 	text("audit 0", "encoding", `"complete_permille": `, `"audit_permille": 0,`+"\n"+`  "complete_permille": `)
+	text("deadline 0", "encoding", `"priority": 5`, `"priority": 5,`+"\n"+`  "deadline_seconds": 0`)
+	text("deadline too early", "encoding", `"priority": 5`, `"deadline_seconds": 5,`+"\n"+`  "priority": 5`)
+	text("null deadline", "encoding", `"priority": 5`, `"priority": 5,`+"\n"+`  "deadline_seconds": null`)
 	text("null audit", "encoding", `"complete_permille": `, `"audit_permille": null,`+"\n"+`  "complete_permille": `)
 	text("first with a member", "encoding", `"vote": {`, `"first": {`)
 	text("of another type", "encoding", OrderType, Type)

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -48,7 +49,8 @@ type worker struct {
 	waits  []time.Duration
 	acks   atomic.Int64
 	frames atomic.Int64
-	count  *atomic.Bool // measuring now
+	count  *atomic.Bool  // measuring now
+	held   atomic.Uint64 // the task that it holds
 }
 
 // crew connects n workers that have joined.
@@ -61,7 +63,7 @@ func (s *stage) crew(ctx context.Context, n int) (*crew, error) {
 	for i := range errs {
 		dialling.Go(func() {
 			for w := next.Add(1) - 1; w < int64(n) && errs[i] == nil; w = next.Add(1) - 1 {
-				c.workers[w], errs[i] = s.join(c.ctx, uint64(w))
+				c.workers[w], errs[i] = s.join(c.ctx, uint64(w), "")
 			}
 		})
 	}
@@ -73,8 +75,13 @@ func (s *stage) crew(ctx context.Context, n int) (*crew, error) {
 	return c, nil
 }
 
-func (s *stage) join(ctx context.Context, n uint64) (*worker, error) {
-	conn, _, err := websocket.Dial(ctx, "ws://"+s.address+wire.WorkPath, &websocket.DialOptions{Subprotocols: []string{wire.Subprotocol}})
+// join connects a worker, from an address that a proxy would tell, or from here.
+func (s *stage) join(ctx context.Context, n uint64, from string) (*worker, error) {
+	opt := &websocket.DialOptions{Subprotocols: []string{wire.Subprotocol}}
+	if from != "" {
+		opt.HTTPHeader = http.Header{"X-Forwarded-For": {from}}
+	}
+	conn, _, err := websocket.Dial(ctx, "ws://"+s.address+wire.WorkPath, opt)
 	if err != nil {
 		return nil, err
 	}

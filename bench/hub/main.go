@@ -27,6 +27,8 @@ type options struct {
 	workers []int
 	idle    []int
 	stopped int
+
+	villains, villain, address string
 }
 
 func main() {
@@ -38,13 +40,26 @@ func main() {
 	workers := flag.String("workers", "10,100,1000,10000", "workers of each row")
 	idle := flag.String("idle", "10000,19000", "idle connections of each row; \"\": none")
 	flag.IntVar(&opt.stopped, "stopped", 1000, "workers that are stopped; 0: without")
+	flag.StringVar(&opt.villains, "hostile", "", "only this: honest workers beside these kinds of hostile clients, or all")
+	flag.StringVar(&opt.villain, "villain", "", "be such a hostile client, for -for (this program starts itself so)")
+	flag.StringVar(&opt.address, "address", "", "with -villain: the hub's")
 	flag.Parse()
 	opt.workers, opt.idle = numbers(*workers), numbers(*idle)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := measure(ctx, &opt, os.Stdout); err != nil {
+	if err := opt.run(ctx); err != nil {
 		log.Fatalf("bench/hub: %v", err)
 	}
+}
+
+func (opt *options) run(ctx context.Context) error {
+	switch {
+	case opt.villain != "":
+		return misbehave(ctx, opt.villain, opt.address, opt.seconds, os.Stdout)
+	case opt.villains != "":
+		return hostile(ctx, opt, os.Stdout)
+	}
+	return measure(ctx, opt, os.Stdout)
 }
 
 func numbers(list string) (all []int) {

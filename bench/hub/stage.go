@@ -35,24 +35,30 @@ type stage struct {
 	root, clock, researcher, another keys.SecretKey
 	policy                           *policy.Policy
 	release, order                   canon.Digest
+	task                             uint64 // that a worker holds
 }
 
 const tasks = 1 << 30
 
-func newStage(ctx context.Context, hub string) (*stage, error) {
+// newStage starts a hub that has more flags, or that takes all workers to be in
+// networks of their own.
+func newStage(ctx context.Context, hub string, flags ...string) (*stage, error) {
 	dir, err := os.MkdirTemp("", "bench-hub-")
 	if err != nil {
 		return nil, err
 	}
 	s := &stage{dir: dir}
-	if err := s.start(ctx, hub); err != nil {
+	if len(flags) == 0 {
+		flags = []string{"--unsafe-one-network", "--max-per-network", "20000"}
+	}
+	if err := s.start(ctx, hub, flags); err != nil {
 		s.close()
 		return nil, fmt.Errorf("%w\n%s", err, s.log.Bytes())
 	}
 	return s, nil
 }
 
-func (s *stage) start(ctx context.Context, hub string) error {
+func (s *stage) start(ctx context.Context, hub string, flags []string) error {
 	for _, key := range []*keys.SecretKey{&s.root, &s.clock, &s.researcher, &s.another} {
 		var err error
 		if *key, err = keys.Generate(nil); err != nil {
@@ -71,8 +77,8 @@ func (s *stage) start(ctx context.Context, hub string) error {
 	if err := errors.Join(os.WriteFile(file, signed.Statement, 0o600), os.WriteFile(file+".minisig", signed.Signatures, 0o600)); err != nil {
 		return err
 	}
-	s.process = exec.Command(hub, "serve", "--data", filepath.Join(s.dir, "data"), "--listen", "127.0.0.1:0", "--policy", file,
-		"--root", s.root.Public().String(), "--unsafe-one-network", "--max-per-network", "20000", "--log-level", "warn")
+	s.process = exec.Command(hub, append([]string{"serve", "--data", filepath.Join(s.dir, "data"), "--listen", "127.0.0.1:0", "--policy", file,
+		"--root", s.root.Public().String(), "--log-level", "warn"}, flags...)...)
 	if err := s.listen(); err != nil {
 		return err
 	}

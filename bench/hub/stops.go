@@ -21,18 +21,29 @@ var ways = []struct {
 	name string
 	stop func(*stage, context.Context) error
 }{
+	{"a task, by the operator (two hold it)", func(s *stage, ctx context.Context) error {
+		return s.kill(ctx, wire.KillTask, wire.TaskTarget(s.order, s.task))
+	}},
+	{"a task, by its researcher's statement", func(s *stage, ctx context.Context) error {
+		return s.stop(ctx, release.NewTaskStop(s.order, s.task, "bench", time.Now()))
+	}},
 	{"an order, by the operator", func(s *stage, ctx context.Context) error { return s.kill(ctx, wire.KillOrder, s.order.String()) }},
 	{"an order, by its researcher's statement", func(s *stage, ctx context.Context) error {
-		st, sig, err := (&release.Stop{Type: release.StopType, Target: "order", TargetSHA256: s.order, Reason: "bench", Issued: in(0)}).Sign(s.researcher)
-		if err != nil {
-			return err
-		}
-		return s.client.Post(ctx, "/v1/stops", new(wire.StopAdmitted), client.Bytes("statement", st), client.Bytes("signature", sig))
+		return s.stop(ctx, release.NewStop("order", s.order, "bench", time.Now()))
 	}},
 	{"a release, by the operator", func(s *stage, ctx context.Context) error { return s.kill(ctx, wire.KillRelease, s.release.String()) }},
 	{"a release, revoked by the index", func(s *stage, ctx context.Context) error { return s.index(ctx, 2, s.release) }},
 	{"a researcher's key, revoked by a policy", (*stage).revoke},
 	{"everything, by the operator", func(s *stage, ctx context.Context) error { return s.kill(ctx, wire.KillAll, "") }},
+}
+
+// stop signs a stop and pushes it.
+func (s *stage) stop(ctx context.Context, stop *release.Stop) error {
+	st, sig, err := stop.Sign(s.researcher)
+	if err != nil {
+		return err
+	}
+	return s.client.Post(ctx, "/v1/stops", new(wire.StopAdmitted), client.Bytes("statement", st), client.Bytes("signature", sig))
 }
 
 // kill asks for it over HTTP, with an operator's token.
@@ -63,7 +74,8 @@ func (s *stage) revoke(ctx context.Context) error {
 }
 
 // stops prints how long it takes until a stop is durable and answered, and
-// until the last of many workers has been told and has said that it ended.
+// until the last of many workers has been told and has said that it ended. A
+// task's end is told to all, too; only the two who hold it have something to end.
 func stops(ctx context.Context, opt *options, out io.Writer) error {
 	fmt.Fprintf(out, "\n%d workers, each with a lease: from the command, milliseconds\n%-42s %10s %10s\n", opt.stopped, "what is stopped", "durable", "last silent")
 	for _, way := range ways {
@@ -98,6 +110,7 @@ func (s *stage) halt(ctx context.Context, n int, stop func(*stage, context.Conte
 		silent.Go(func() { ends[i], failures[i] = w.hold(c.ctx, lent.Done) })
 	}
 	lent.Wait()
+	s.task = c.workers[0].held.Load()
 	begin := time.Now()
 	if err := stop(s, ctx); err != nil {
 		return 0, 0, err
@@ -130,10 +143,15 @@ func (w *worker) hold(ctx context.Context, lent func()) (ended time.Time, err er
 			switch m := m.(type) {
 			case *wire.Lease:
 				lease = m
+				w.held.Store(m.Task)
 				lent()
 			case *wire.Kill:
-				if lease != nil && covers(m, lease) {
-					ended = time.Now()
+				ended = time.Now()
+				switch {
+				case lease == nil:
+				case m.Scope == wire.KillTask && m.Target != wire.TaskTarget(lease.Order, lease.Task):
+					return ended, nil // of somebody else's
+				case covers(m, lease):
 					return ended, w.send(ctx, &wire.Return{ID: lease.ID, Reason: wire.ReturnKilled})
 				}
 			case *wire.Error:
@@ -148,6 +166,8 @@ func covers(k *wire.Kill, l *wire.Lease) bool {
 	switch k.Scope {
 	case wire.KillAll:
 		return true
+	case wire.KillTask:
+		return k.Target == wire.TaskTarget(l.Order, l.Task)
 	case wire.KillOrder:
 		of = l.Order
 	case wire.KillRelease:

@@ -105,11 +105,12 @@ func killCommand() *cobra.Command {
 	var r remote
 	var reason string
 	c := &cobra.Command{
-		Use:   "kill all|order DIGEST|release DIGEST",
+		Use:   "kill all|release DIGEST|order DIGEST|task DIGEST/NUMBER",
 		Short: "End work at once, at every volunteer, and keep it ended",
 		Long: `kill ends what it names at every volunteer at once. It holds across restarts of
-the hub. "kill all" can be lifted with hub resume; an order or release that was
-killed stays so.`,
+the hub. "kill all" can be lifted with hub resume; what else was killed stays so.
+A task is named by its order and its number, and has the end "stopped" in the
+results; one that has a result keeps it.`,
 		Example: "  hub kill all --reason 'wrong results' --hub http://127.0.0.1:8080 --token-file operator.token",
 		Args:    cobra.RangeArgs(1, 2),
 	}
@@ -121,8 +122,8 @@ killed stays so.`,
 		if len(args) == 2 {
 			k.Target = args[1]
 		}
-		if !slices.Contains([]wire.Scope{wire.KillAll, wire.KillOrder, wire.KillRelease}, k.Scope) || (k.Scope == wire.KillAll) != (k.Target == "") {
-			return fmt.Errorf("kill %s: want all, order DIGEST or release DIGEST", strings.Join(args, " "))
+		if !slices.Contains([]wire.Scope{wire.KillAll, wire.KillOrder, wire.KillRelease, wire.KillTask}, k.Scope) || (k.Scope == wire.KillAll) != (k.Target == "") {
+			return fmt.Errorf("kill %s: want all, release DIGEST, order DIGEST or task DIGEST/NUMBER", strings.Join(args, " "))
 		}
 		cl, err := r.dial()
 		if err != nil {
@@ -260,8 +261,8 @@ func printReport(w io.Writer, r *hub.Report) error {
 	if r.More > 0 {
 		fmt.Fprintf(w, "... and %d more\n", r.More)
 	}
-	_, err := fmt.Fprintf(w, "%d policies, %d releases, %d orders, %d stops, %d kills, %d log entries, %d blobs, %d checkpoints, %d votes, %d verdicts (%d undecided)\n",
-		r.Policies, r.Releases, r.Orders, r.Stops, r.Kills, r.Leaves, r.Blobs, r.Lanes, r.Votes, r.Verdicts, r.Undecided)
+	_, err := fmt.Fprintf(w, "%d policies, %d releases, %d orders, %d stops, %d kills, %d log entries, %d blobs, %d checkpoints, %d votes, %d verdicts (%d undecided, %d stopped)\n",
+		r.Policies, r.Releases, r.Orders, r.Stops, r.Kills, r.Leaves, r.Blobs, r.Lanes, r.Votes, r.Verdicts, r.Undecided, r.Stopped)
 	if r.Pruned > 0 && err == nil {
 		_, err = fmt.Fprintf(w, "%d orders ended long ago: their votes were removed, their verdicts cannot be checked\n", r.Pruned)
 	}

@@ -179,7 +179,7 @@ func printOrder(c *cobra.Command, o *wire.OrderInfo) {
 		state += ": " + o.Reason
 	}
 	fields(c.OutOrStdout(), "order", o.Order, "title", o.Title, "release", o.Name, "state", state,
-		"tasks", fmt.Sprintf("%d accepted, %d undecided, %d withdrawn on the way, of %d", o.Accepted, o.Undecided, o.Withdrawn, o.Tasks), "votes", o.Votes, "lent now", o.Leases)
+		"tasks", fmt.Sprintf("%d accepted, %d undecided, %d stopped, %d withdrawn on the way, of %d", o.Accepted, o.Undecided, o.Stopped, o.Withdrawn, o.Tasks), "votes", o.Votes, "lent now", o.Leases)
 }
 
 func statusCommand() *cobra.Command {
@@ -272,8 +272,8 @@ func parseDigest(s string) (canon.Digest, error) {
 
 func stopCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use:     "stop order|release DIGEST",
-		Short:   "Sign a stop of an order or a release, and give it to a hub",
+		Use:     "stop order DIGEST|release DIGEST|task DIGEST/NUMBER",
+		Short:   "Sign a stop of an order, a task of one, or a release, and give it to a hub",
 		Example: `  signer stop order 3f…e2 -k ada.key --reason "wrong numbers" --hub http://127.0.0.1:8080`,
 		Args:    cobra.ExactArgs(2),
 	}
@@ -284,7 +284,7 @@ func stopCommand() *cobra.Command {
 	out := c.Flags().StringP("output", "o", "", "write the stop to this `file` instead of sending it")
 	must(c, "reason")
 	c.RunE = func(c *cobra.Command, args []string) error {
-		digest, err := parseDigest(args[1])
+		stop, err := stopOf(args[0], args[1], *reason)
 		if err != nil {
 			return err
 		}
@@ -292,7 +292,7 @@ func stopCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		st, sig, err := release.NewStop(args[0], digest, *reason, time.Now()).Sign(secret)
+		st, sig, err := stop.Sign(secret)
 		if err != nil {
 			return err
 		}
@@ -308,13 +308,25 @@ func stopCommand() *cobra.Command {
 		}
 		var made wire.StopAdmitted
 		if err := cl.Post(c.Context(), "/v1/stops", &made, client.Bytes("statement", st), client.Bytes("signature", sig)); err != nil {
-			return fmt.Errorf("stopping %s %s: %w", args[0], digest.Short(), err)
+			return fmt.Errorf("stopping %s %s: %w", args[0], args[1], err)
 		}
 		if *asJSON {
 			return printJSON(c.OutOrStdout(), made)
 		}
-		fmt.Fprintf(c.OutOrStdout(), "stopped: %s %s\n", args[0], digest)
+		fmt.Fprintf(c.OutOrStdout(), "stopped: %s %s\n", args[0], args[1])
 		return nil
 	}
 	return c
+}
+
+func stopOf(target, name, reason string) (*release.Stop, error) {
+	if target == "task" {
+		order, task, err := wire.ParseTaskTarget(name)
+		if err != nil {
+			return nil, fmt.Errorf("%q names no task: want ORDER/NUMBER, the 64 hex digits that signer order printed and the task's number", name)
+		}
+		return release.NewTaskStop(order, task, reason, time.Now()), nil
+	}
+	digest, err := parseDigest(name)
+	return release.NewStop(target, digest, reason, time.Now()), err
 }

@@ -116,7 +116,7 @@ func (v *verifier) content(st, sig []byte, modulePath string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		return fmt.Sprintf("stop of %s %s: %s", s.Target, s.TargetSHA256.Short(), s.Reason), nil
+		return fmt.Sprintf("stop of %s: %s", s.Names(), s.Reason), nil
 	}
 	r, _, err := release.OpenPinned(st, sig, v.keys, now)
 	if err == nil && v.policy != nil {

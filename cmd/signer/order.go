@@ -24,7 +24,7 @@ type orderFlags struct {
 	terms                         release.Adaptive
 	parameters, list              []string
 	agree, of, permille, priority int
-	audit                         int
+	audit, deadline               int
 	startIn, expiresIn            time.Duration
 }
 
@@ -80,6 +80,7 @@ The statement and its signature are written to the file of -o, and FILE.minisig.
 	fl.IntVar(&f.audit, "audit-permille", 0, "share of accepted tasks that an auditor should run again")
 	fl.IntVar(&f.permille, "complete-permille", 1000, "share of tasks at which the order is done")
 	fl.IntVar(&f.priority, "priority", 5, "0 to 9, higher goes first")
+	fl.IntVar(&f.deadline, "deadline-seconds", 0, "seconds in which a lent task must be back, fetching and delivering included; after that it goes to another worker (0: the release's seconds and 30 more)")
 	fl.DurationVar(&f.startIn, "start-in", 0, "wait this long before starting")
 	fl.DurationVar(&f.expiresIn, "expires-in", 7*24*time.Hour, "give up after this long (at most 2160h, 90 days)")
 	fl.StringVarP(&f.out, "output", "o", "", "write the order to this `file`")
@@ -124,8 +125,12 @@ func (f *orderFlags) order() (*release.Order, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := release.Parse(st); err != nil {
+	r, err := release.Parse(st)
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w", f.release, err)
+	}
+	if f.deadline > 0 && uint64(f.deadline) > r.Limits.Seconds {
+		return nil, fmt.Errorf("--deadline-seconds %d: release %q lets a task run for %d seconds, which is the longest deadline", f.deadline, r.Name, r.Limits.Seconds)
 	}
 	prev, err := f.follows()
 	if err != nil {
@@ -139,7 +144,7 @@ func (f *orderFlags) order() (*release.Order, error) {
 	o := &release.Order{Type: release.OrderType, Title: f.title, ReleaseSHA256: canon.Sum(st), Input: in, Parameters: f.parameters,
 		Redundancy:       f.redundancy(),
 		AuditPermille:    f.audit,
-		CompletePermille: f.permille, Priority: f.priority,
+		CompletePermille: f.permille, Priority: f.priority, DeadlineSeconds: f.deadline,
 		NotBefore: canon.TimeOf(now.Add(f.startIn)), Expires: canon.TimeOf(now.Add(f.expiresIn))}
 	if prev != nil {
 		o.After = &release.After{Order: prev.digest, Permille: f.afterPermille}

@@ -18,6 +18,7 @@ var endings = map[wire.End]string{
 	wire.EndOutput: "it wrote more than the release allows",
 	wire.EndState:  "its state was larger than a checkpoint may be",
 	wire.Undecided: "its workers could not agree",
+	wire.Stopped:   "it was stopped",
 }
 
 // ending is how a task ended, with the last that it wrote.

@@ -20,8 +20,8 @@ func auditCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "audit ORDER",
 		Short: "Run tasks again as a trusted auditor, and decide what votes could not",
-		Long: `Fetches an order's results and votes from a hub with an auditor's token; runs again the tasks that votes could not decide, those on which votes differ, and a random sample of the others;
-signs what they come to, and gives it to the hub, for which it is the verdict from then on. It verifies everything as verifysim verify does, and says who voted otherwise, and from which segment on.
+		Long: `Fetches an order's results and votes from a hub with an auditor's token; runs again the tasks that votes could not decide, and a random sample of the others, signs what they come to, and gives it to the hub, for which it is the verdict from then on.
+Where votes differ, it runs the first segment in which they do, from a checkpoint that the hub has kept, and refutes the votes that have it otherwise; the whole task only if that does not settle it. It verifies everything as verifysim verify does, and says who voted otherwise, and from which segment on.
 Workers take no part in it, so they cannot tell that they are audited.
 
 Exit codes: 0 the audit is done, whatever it found; 1 a failure; 3 something did not verify.`,
@@ -93,6 +93,12 @@ func audit(c *cobra.Command, opt volunteer.AuditOptions, asJSON bool) (err error
 func printAudit(w io.Writer, r *volunteer.AuditReport) error {
 	for _, l := range r.Liars {
 		fmt.Fprintf(w, "task %d: worker %s was wrong: %s\n", l.Task, l.Worker, l.What)
+	}
+	if r.Refuted > 0 {
+		fmt.Fprintf(w, "refuted: %d transcripts, each by one segment of it\n", r.Refuted)
+	}
+	if r.Segments > 0 {
+		fmt.Fprintf(w, "re-ran %d of %d segments\n", r.Ran, r.Segments)
 	}
 	_, err := fmt.Fprintf(w, "audited: %d undecided, %d disputed and %d sampled tasks; %d decided, %d confirmed, %d overturned\n",
 		r.Escalated, r.Disputed, r.Sampled, r.Verdicts["decided"], r.Verdicts["confirmed"], r.Verdicts["overturned"])

@@ -99,7 +99,7 @@ func printReverification(c *cobra.Command, r *volunteer.Reverification) error {
 		fmt.Fprintf(w, "task %d is equal, and ended so: %s\n", d.Task, d.What)
 	}
 	if rest := r.Tasks - r.Results; rest > 0 {
-		fmt.Fprintf(w, "%d of %d tasks have no accepted result (%d undecided)\n", rest, r.Tasks, r.Undecided)
+		fmt.Fprintf(w, "%d of %d tasks have no accepted result (%d undecided, %d stopped)\n", rest, r.Tasks, r.Undecided, r.Stopped)
 	}
 	var err error
 	switch {

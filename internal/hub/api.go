@@ -129,7 +129,7 @@ func (h *Hub) orderInfo(o *orderEntry) wire.OrderInfo {
 	h.mu.Unlock()
 	agree, of := o.Redundancy.Voices()
 	w := wire.OrderInfo{Order: o.digest, Title: o.Title, Release: o.ReleaseSHA256, Name: o.release.Name, State: string(info.State), Reason: info.Reason,
-		Tasks: o.Tasks(), Accepted: info.Accepted, Undecided: info.Undecided, Withdrawn: info.Withdrawn, Votes: o.votes.Load(), Leases: info.Leases,
+		Tasks: o.Tasks(), Accepted: info.Accepted, Undecided: info.Undecided, Stopped: info.Off, Withdrawn: info.Withdrawn, Votes: o.votes.Load(), Leases: info.Leases,
 		CompletePermille: o.CompletePermille, Priority: o.Priority, Agree: agree, Of: of, Redundancy: o.Redundancy.Rule(), NotBefore: o.NotBefore, Expires: o.Expires}
 	if text := o.text.Load(); text != nil {
 		w.Text = *text
@@ -237,7 +237,10 @@ func (h *Hub) getResults(w http.ResponseWriter, r *http.Request) error {
 					line.Credibility = 1 - float64(e.DoubtPPB)/1e9
 				}
 			}
-			if v.Undecided {
+			switch {
+			case v.Stopped:
+				line.End = wire.Stopped
+			case v.Undecided:
 				line.End = wire.Undecided
 			}
 			if line.Output == nil {

@@ -23,7 +23,9 @@ type Report struct {
 	Votes     int      `json:"votes"`
 	Verdicts  int      `json:"verdicts"`
 	Undecided int      `json:"undecided"` // of the verdicts
+	Stopped   int      `json:"stopped"`   // of the verdicts: that tasks were stopped
 	Audits    int      `json:"audits"`    // of the verdicts
+	Refuted   int      `json:"refuted"`   // transcripts
 	Pruned    int      `json:"pruned"`    // orders that ended long ago, whose votes were removed
 	Problems  []string `json:"problems"`  // at most maxProblems
 	More      int      `json:"more_problems"`
@@ -45,7 +47,7 @@ func Check(dir string, oneNetwork bool) (*Report, error) {
 	}
 	defer s.Close()
 	c := &checker{store: s, oneNetwork: oneNetwork, report: &Report{Problems: []string{}}, releases: map[canon.Digest]*release.Release{}, orders: map[canon.Digest]*release.Order{}}
-	for _, step := range []func() error{c.blobs, c.policiesOf, c.releasesOf, c.ordersOf, c.rest, c.log, c.checkpoints, c.votes, c.verdicts} {
+	for _, step := range []func() error{c.blobs, c.policiesOf, c.releasesOf, c.ordersOf, c.rest, c.log, c.checkpoints, c.refutations, c.votes, c.verdicts} {
 		if err := step(); err != nil {
 			return c.report, fmt.Errorf("checking %s: %w", dir, err)
 		}
@@ -60,6 +62,7 @@ type checker struct {
 	releases   map[canon.Digest]*release.Release
 	orders     map[canon.Digest]*release.Order
 	pruned     map[canon.Digest]bool
+	refuted    map[transcript]bool
 	support    map[vote]int // distinct workers or networks, of the tasks in play
 }
 
@@ -68,6 +71,13 @@ type vote struct {
 	order   canon.Digest
 	task    uint64
 	outcome wire.Outcome
+}
+
+// transcript is one of a task.
+type transcript struct {
+	order      canon.Digest
+	task       uint64
+	transcript canon.Digest
 }
 
 func (c *checker) problem(format string, args ...any) {
@@ -182,6 +192,14 @@ func (c *checker) checkpoints() error {
 		return err
 	}
 	c.report.Lanes = len(best)
+	if err := c.store.EachState(func(p store.Checkpoint) error {
+		if err := c.checkCheckpoint(p); err != nil {
+			c.problem("checkpoint of %d segments of task %d of order %s: %v", p.Segments, p.Task, p.Order, err)
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
 	for _, p := range best {
 		if err := c.checkCheckpoint(p); err != nil {
 			c.problem("checkpoint of task %d of order %s, lane %d: %v", p.Task, p.Order, p.Lane, err)
@@ -206,6 +224,23 @@ func (c *checker) checkCheckpoint(p store.Checkpoint) error {
 	return f.Verify(p.Worker)
 }
 
+// refutations checks what auditors signed.
+func (c *checker) refutations() error {
+	c.refuted = map[transcript]bool{}
+	return c.store.Refutations(func(r store.Refutation) error {
+		c.report.Refuted++
+		c.refuted[transcript{r.Order, r.Task, r.Transcript}] = true
+		f, err := wire.ParseRefutation(r.Signed.Statement)
+		if err == nil {
+			err = wire.VerifyRefutation(f, r.Signed.Auditor, r.Signed.Signature)
+		}
+		if err != nil || f.Order != r.Order || f.Task != r.Task || f.Transcript != r.Transcript || c.orders[r.Order] == nil {
+			c.problem("refutation on task %d of order %s: it is of something else (%v)", r.Task, r.Order, err)
+		}
+		return nil
+	})
+}
+
 // votes come in the order of their tasks, so the voters of one task are all
 // that must be remembered to tell them apart.
 func (c *checker) votes() error {
@@ -227,6 +262,9 @@ func (c *checker) votes() error {
 			who = v.Worker.String()
 		}
 		o := v.Outcome()
+		if c.refuted[transcript{v.Order, v.Task, v.Transcript}] {
+			return nil // it counts for nothing
+		}
 		if key := fmt.Sprint(who, o); !seen[key] {
 			seen[key] = true
 			c.support[vote{v.Order, v.Task, o}]++
@@ -259,6 +297,8 @@ func (c *checker) verdicts() error {
 		switch n := c.support[vote{v.Order, v.Task, v.Outcome}]; {
 		case o == nil:
 			c.problem("verdict on task %d of order %s: there is no such order", v.Task, v.Order)
+		case v.Stopped:
+			c.report.Stopped++
 		case v.Undecided:
 			c.report.Undecided++
 		case v.Evidence != nil && v.Evidence.Audit != nil:

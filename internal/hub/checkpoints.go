@@ -24,15 +24,15 @@ const (
 // offer takes a worker's checkpoint and answers with what the hub has. What is
 // cheap is checked first, so that a worker that sends too many costs little.
 // It waits for the disk: when the worker returns the lease next, the lane must
-// be known to have a checkpoint.
-func (h *Hub) offer(s *session, m *wire.Offer) {
+// be known to have a checkpoint. It reports whether the checkpoint is kept.
+func (h *Hub) offer(s *session, m *wire.Offer) (kept bool) {
 	l, err := h.leaseOf(s, m.Reached.Lease, m.Token)
 	if err == nil && l.Worker != s.worker {
 		err = refusal(wire.CodeLeaseInvalid, "the lease was lent to worker %s", l.Worker)
 	}
 	if err != nil {
 		h.answerOffer(s, m, offerRefused, 0, err)
-		return
+		return false
 	}
 	c := job.Checkpoint{Order: l.Order, Task: l.Task, Lane: l.Lane, Worker: l.Worker, Net: l.Net, Segments: m.Reached.Segments}
 	h.mu.Lock()
@@ -40,26 +40,26 @@ func (h *Hub) offer(s *session, m *wire.Offer) {
 	h.mu.Unlock()
 	if !keep {
 		h.answerOffer(s, m, offerOld, has, nil)
-		return
+		return false
 	}
 	if err := h.checkOffer(s.worker, l, &m.Checkpoint); err != nil {
 		h.answerOffer(s, m, offerRefused, has, err)
-		return
+		return false
 	}
 	file, err := (&wire.CheckpointFile{Worker: s.worker, Checkpoint: m.Checkpoint}).Encode()
 	if err != nil {
 		h.answerOffer(s, m, offerRefused, has, err)
-		return
+		return false
 	}
 	c.File = canon.Sum(file)
-	told := make(chan struct{})
+	told, done := make(chan struct{}), false
 	err = h.store.PutCheckpoint(store.Checkpoint(c), file, func(kept bool, err error) {
 		defer close(told)
 		if err != nil {
 			h.fail(err)
 			return
 		}
-		h.keep(s, m, c, kept)
+		done = h.keep(s, m, c, kept)
 	})
 	switch {
 	case errors.Is(err, store.ErrFull):
@@ -69,23 +69,27 @@ func (h *Hub) offer(s *session, m *wire.Offer) {
 		h.fail(err)
 	default:
 		<-told
+		return done
 	}
+	return false
 }
 
-// keep tells machine and worker about a checkpoint whose fate is known.
-func (h *Hub) keep(s *session, m *wire.Offer, c job.Checkpoint, kept bool) {
+// keep tells machine and worker about a checkpoint whose fate is known, which it
+// returns.
+func (h *Hub) keep(s *session, m *wire.Offer, c job.Checkpoint, kept bool) bool {
 	if !kept {
 		h.mu.Lock()
 		has := h.machine.Has(c.Order, c.Task, c.Lane)
 		h.mu.Unlock()
 		h.answerOffer(s, m, offerOld, has, nil)
-		return
+		return kept
 	}
 	h.mu.Lock()
 	has, actions := h.machine.Keep(h.now(), c)
 	h.answerOffer(s, m, offerKept, has, nil)
 	h.perform(actions)
 	h.mu.Unlock()
+	return kept
 }
 
 func (h *Hub) answerOffer(s *session, m *wire.Offer, how string, has uint32, why error) {

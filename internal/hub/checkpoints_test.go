@@ -347,7 +347,7 @@ func TestHostileCheckpoints(t *testing.T) {
 		t.Errorf("%d are kept within 5 seconds", kept)
 	}
 	h.clock.advance(wire.KeptEvery)
-	if kept := w.offer(w.checkpoint(l, later, 0)); kept != 4 || files() != 1 {
+	if kept := w.offer(w.checkpoint(l, later, 0)); kept != 4 || files() != 2 {
 		t.Errorf("%d are kept after 5 seconds, %d files", kept, files())
 	}
 	if kept := w.offer(good); kept != 4 {
@@ -372,7 +372,7 @@ func TestHostileCheckpoints(t *testing.T) {
 	if report, err := Check(h.opt.Data, true); err != nil || report.Lanes != 1 || len(report.Problems) != 0 {
 		t.Errorf("check: %+v, %v", report, err)
 	}
-	if err := os.Truncate(filepath.Join(h.opt.Data, "checkpoints", entryIn(t, h)), 100); err != nil {
+	if err := os.Truncate(filepath.Join(h.opt.Data, "checkpoints", furthestIn(t, h)), 100); err != nil {
 		t.Fatal(err)
 	}
 	if report, err := Check(h.opt.Data, true); err != nil || len(report.Problems) != 1 {
@@ -380,13 +380,20 @@ func TestHostileCheckpoints(t *testing.T) {
 	}
 }
 
-// entryIn names the one checkpoint file.
-func entryIn(t *testing.T, h *testHub) string {
+// furthestIn names the file of the one lane's furthest checkpoint, behind which
+// are two that the lane has passed.
+func furthestIn(t *testing.T, h *testHub) (name string) {
 	entries, err := os.ReadDir(filepath.Join(h.opt.Data, "checkpoints"))
-	if err != nil || len(entries) != 1 {
+	if err != nil || len(entries) != 3 {
 		t.Fatalf("%d files, %v", len(entries), err)
 	}
-	return entries[0].Name()
+	size := int64(-1)
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil && info.Size() > size {
+			name, size = e.Name(), info.Size()
+		}
+	}
+	return name
 }
 
 func altered(o *wire.Offer, change func(*wire.Reached)) wire.Checkpoint {

@@ -277,11 +277,34 @@ func TestShutdown(t *testing.T) {
 	h := startHub(t, Options{})
 	w := h.join(1)
 	go h.end()
-	if e := await[*wire.Error](w); e.Code != wire.CodeClosing {
-		t.Errorf("error %s", e.Code)
+	if e := await[*wire.Error](w); e.Code != wire.CodeClosing || e.Retry == 0 {
+		t.Errorf("%+v", e)
 	}
 	if _, err := w.recv(); websocket.CloseStatus(err) != websocket.StatusGoingAway {
 		t.Errorf("closed with %v, want 1001", err)
 	}
 	h.end()
+}
+
+// TestComeAgain: whoever is turned away hears when to come again, each at a
+// moment of its own, and 10,000 after a restart over a minute.
+func TestComeAgain(t *testing.T) {
+	l := newLimits(Options{})
+	l.total = 10_000
+	seconds := map[uint32]int{}
+	for range l.total {
+		seconds[l.comeAgain(wire.CodeClosing)]++
+	}
+	for second, n := range seconds {
+		if n > 3*rejoins/2 || second == 0 || second > 60 {
+			t.Errorf("%d are asked back in second %d", n, second)
+		}
+	}
+	h := startHub(t, Options{MaxConnections: 1})
+	h.connect(1, nil)
+	r := httptest.NewRequest("GET", wire.WorkPath, nil)
+	r.Header = http.Header{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}, "Sec-Websocket-Version": {"13"}, "Sec-Websocket-Key": {"AAAAAAAAAAAAAAAAAAAAAA=="}, "Sec-Websocket-Protocol": {wire.Subprotocol}}
+	if a := h.recorder(r); a.Code != http.StatusTooManyRequests || len(a.Header().Get("Retry-After")) != 2 {
+		t.Errorf("%d %v %s", a.Code, a.Header(), a.Body)
+	}
 }

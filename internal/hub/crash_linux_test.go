@@ -90,8 +90,16 @@ type stubborn struct {
 	n       int
 	pending map[wire.LeaseID]*wire.Result
 	acked   map[taskOf]bool
+	said    map[taskOf]string
 	refused int
 	resent  int
+	offered int
+
+	adaptive func(order canon.Digest) bool // whether it goes by credibility; nil: none does
+}
+
+func newStubborn(h *testHub, n int) *stubborn {
+	return &stubborn{h: h, n: n, pending: map[wire.LeaseID]*wire.Result{}, acked: map[taskOf]bool{}, said: map[taskOf]string{}}
 }
 
 func (s *stubborn) work(ctx context.Context) {
@@ -141,7 +149,16 @@ func (s *stubborn) session(ctx context.Context) {
 				return
 			}
 		case *wire.Lease:
-			r := w.result(m, honest(m))
+			if m.Task%8 == 3 && !send(s.mark(w, m)) {
+				return
+			}
+			if m.Task%16 == 3 && m.Checkpoint == (canon.Digest{}) { // somebody else goes on
+				if !send(&wire.Return{ID: m.ID, Reason: wire.ReturnStopped}) {
+					return
+				}
+				continue
+			}
+			r := w.result(m, s.answer(m))
 			s.pending[m.ID] = r
 			if !send(r) {
 				return
@@ -152,8 +169,9 @@ func (s *stubborn) session(ctx context.Context) {
 			}
 			delete(s.pending, m.ID)
 		case *wire.Refused:
-			s.refused++
-			s.h.t.Errorf("worker %d: a result is refused: %s %s", s.n, m.Code, m.Message)
+			if s.refused++; m.Code != wire.CodeOrderEnded { // of one that was stopped
+				s.h.t.Errorf("worker %d: a result is refused: %s %s", s.n, m.Code, m.Message)
+			}
 			delete(s.pending, m.ID)
 		case *wire.Error:
 			return
@@ -173,14 +191,23 @@ type crash struct {
 	hub    *process
 	disk   *limitedDisk
 	random *rand.Rand
+	mu     sync.Mutex // for orders, at which workers look
 	orders map[canon.Digest]*release.Order
 	last   canon.Digest
 	tried  map[string]int
+	dir    string // on another disk
+
+	stopped            []canon.Digest
+	audited            map[taskOf]bool // acknowledged
+	withdrawn          uint64
+	backups            int
+	restored, cutShort int
 }
 
 // TestKillNine kills the real hub at random moments under load, starting up
-// included, while its disk is full, slow or fails. Every order completes, and
-// nothing that was acknowledged is lost or counts twice.
+// included, while its disk is full, slow or fails, and while it is backed up,
+// audited, stopped, restored and compacted. Every order completes, and nothing
+// that was acknowledged is lost or counts twice.
 func TestKillNine(t *testing.T) {
 	t.Parallel()
 	if *seed == 0 {
@@ -193,7 +220,8 @@ func TestKillNine(t *testing.T) {
 	var all sync.WaitGroup
 	crew := make([]*stubborn, 40)
 	for n := range crew {
-		crew[n] = &stubborn{h: c.h, n: n, pending: map[wire.LeaseID]*wire.Result{}, acked: map[taskOf]bool{}}
+		crew[n] = newStubborn(c.h, n)
+		crew[n].adaptive = c.isAdaptive
 		all.Go(func() { crew[n].work(ctx) })
 	}
 	faults := c.faults()
@@ -207,12 +235,17 @@ func TestKillNine(t *testing.T) {
 	for d := range c.orders {
 		eventuallyWithin(t, 2*time.Minute, "every order is done", func() bool { return c.h.order(d).State == "done" })
 	}
+	c.overturn()
 	c.results()
+	c.stillStopped()
 	stop()
 	all.Wait()
 	c.hub.kill() // once more: what is on disk must be enough
-	t.Logf("faults: %v; %d orders", c.tried, len(c.orders))
-	verifyAcked(t, filepath.Join(c.disk.path, "data"), c.orders, crew)
+	report, s := openChecked(t, c.data())
+	defer s.Close()
+	k := verifyAcked(t, s, c.orders, crew)
+	k.audits = c.auditsKept(s)
+	c.summary(k, report, crew)
 }
 
 const crashTasks = 600 // of an order
@@ -243,7 +276,7 @@ func newCrash(t *testing.T) *crash {
 		}
 	})
 	c := &crash{t: t, h: &testHub{t: t, clock: &clock{}, url: "http://" + address}, hub: hub, disk: disk,
-		random: rand.New(rand.NewPCG(*seed, 0)), orders: map[canon.Digest]*release.Order{}, tried: map[string]int{}}
+		random: rand.New(rand.NewPCG(*seed, 0)), orders: map[canon.Digest]*release.Order{}, tried: map[string]int{}, dir: dir, audited: map[taskOf]bool{}}
 	return c
 }
 
@@ -261,8 +294,14 @@ func (c *crash) order() {
 
 func (c *crash) submit() {
 	c.t.Helper()
-	o := c.h.rangeOrder(crashTasks + int64(len(c.orders))) // each another
+	n := crashTasks + int64(len(c.orders)) // each another
+	o := c.h.rangeOrder(n)
+	if n%2 == 1 {
+		o = c.adaptiveOrder(n)
+	}
 	c.last = c.h.submit(o, "")
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.orders[c.last] = o
 }
 
@@ -277,7 +316,8 @@ type fault struct {
 
 // faults are what is done to a hub that works. Afterwards it is dead.
 func (c *crash) faults() []fault {
-	all := []fault{{"kill", c.kill}, {"kill", c.kill}, {"kill", c.kill}, {"kill at the start", c.killStarting}, {"full disk", c.full}, {"full disk at the start", c.fullStarting}}
+	all := []fault{{"kill", c.kill}, {"kill", c.kill}, {"kill", c.kill}, {"kill at the start", c.killStarting}, {"full disk", c.full}, {"full disk at the start", c.fullStarting},
+		{"backup", c.backup}, {"audits", c.auditing}, {"stop", c.stopping}, {"compaction", c.compacting}}
 	if !canInject() {
 		c.t.Log("NOT TRIED: a slow and a failing disk, because strace is not there or may not trace: apt-get install strace")
 		return all
@@ -375,7 +415,7 @@ func (c *crash) results() {
 		lines := c.h.resultLines(d, "")
 		for _, r := range lines {
 			input, _ := o.Input.Stated(r.Task)
-			if want := honest(&wire.Lease{Input: input}); string(r.Output) != want || r.Agree < 2 {
+			if want := honest(&wire.Lease{Input: input}); string(r.Output) != want || r.Agree < 2 && !r.Audited && o.Redundancy.Adaptive == nil {
 				c.t.Errorf("task %d: %q with %d votes, want %q", r.Task, r.Output, r.Agree, want)
 			}
 		}
@@ -391,59 +431,75 @@ type taskOf struct {
 	task  uint64
 }
 
-// verifyAcked looks at the disk: it is sound, has every vote that a worker was
-// told of, and each stands once behind its verdict.
-func verifyAcked(t *testing.T, data string, orders map[canon.Digest]*release.Order, crew []*stubborn) {
+// kept is what became of what was acknowledged.
+type kept struct{ tasks, acked, missing, double, audits int }
+
+// openChecked checks a data directory, and opens it.
+func openChecked(t *testing.T, data string) (*Report, *store.Store) {
 	t.Helper()
-	tasks := 0
-	for _, o := range orders {
-		tasks += int(o.Tasks())
-	}
 	report, err := Check(data, true)
-	if err != nil || len(report.Problems) != 0 || report.Verdicts != tasks {
+	if err != nil || len(report.Problems) != 0 {
 		t.Errorf("check: %+v, %v", report, err)
 	}
 	s, err := store.Open(data, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
-	kept, behind := map[wire.Key]map[taskOf]bool{}, map[taskOf]int{}
+	return report, s
+}
+
+// verifyAcked looks at the disk: it has a verdict on every task, every vote that
+// a worker was told of, and each stands once behind its verdict.
+func verifyAcked(t *testing.T, s *store.Store, orders map[canon.Digest]*release.Order, crew []*stubborn) (k kept) {
+	t.Helper()
+	votes, behind := map[wire.Key]map[taskOf]bool{}, map[taskOf]int{}
 	if err := s.Votes(func(v store.Vote) error {
-		if kept[v.Worker] == nil {
-			kept[v.Worker] = map[taskOf]bool{}
+		if votes[v.Worker] == nil {
+			votes[v.Worker] = map[taskOf]bool{}
 		}
 		at := taskOf{v.Order, v.Task}
-		if kept[v.Worker][at] {
+		if votes[v.Worker][at] {
 			t.Errorf("worker %s has two votes on task %d", v.Worker, v.Task)
+			k.double++
 		}
-		kept[v.Worker][at] = true
+		votes[v.Worker][at] = true
 		behind[at]++
 		return nil
 	}); err != nil {
 		t.Fatal(err)
 	}
+	verdicts := map[canon.Digest]uint64{}
 	if err := s.Verdicts(func(v store.Verdict) error {
+		verdicts[v.Order]++
 		if n := behind[taskOf{v.Order, v.Task}]; v.Agree > n {
 			t.Errorf("the verdict on task %d counts %d votes, and there are %d", v.Task, v.Agree, n)
+			k.double++
 		}
 		return nil
 	}); err != nil {
 		t.Fatal(err)
 	}
-	acked, missing, resent := 0, 0, 0
+	least := 0
+	for d, o := range orders {
+		k.tasks += int(o.Tasks())
+		agree, _ := o.Redundancy.Voices()
+		least += agree * int(o.Tasks())
+		if verdicts[d] != o.Tasks() {
+			t.Errorf("order %s has %d verdicts on %d tasks", d.Short(), verdicts[d], o.Tasks())
+		}
+	}
 	for _, w := range crew {
 		id := workerID(w.n)
-		resent += w.resent
 		for at := range w.acked {
-			if acked++; !kept[id][at] {
-				missing++
+			if k.acked++; !votes[id][at] {
+				k.missing++
 				t.Errorf("worker %d: the vote on task %d was acknowledged and is not on disk", w.n, at.task)
 			}
 		}
 	}
-	t.Logf("%d tasks, %d votes acknowledged, %d on disk, %d sent again after a kill, %d missing", tasks, acked, report.Votes, resent, missing)
-	if acked < 2*tasks*9/10 {
-		t.Errorf("only %d votes were acknowledged", acked)
+	t.Logf("%d tasks, %d votes acknowledged, %d missing", k.tasks, k.acked, k.missing)
+	if k.acked < least*9/10 {
+		t.Errorf("only %d votes were acknowledged", k.acked)
 	}
+	return k
 }

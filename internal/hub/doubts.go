@@ -109,7 +109,7 @@ func facts(votes []store.Vote) (all []job.Vote) {
 
 // verdictFact is a durable verdict as the machine takes it.
 func verdictFact(v store.Verdict) job.Verdict {
-	f := job.Verdict{Order: v.Order, Task: v.Task, Undecided: v.Undecided}
+	f := job.Verdict{Order: v.Order, Task: v.Task, Undecided: v.Undecided, Stopped: v.Stopped}
 	if e := v.Evidence; e != nil {
 		f.Audited, f.Round, f.At, f.Passed, f.Caught = e.Audit != nil, e.Round, e.At, e.Passed, e.Caught
 	}
@@ -118,7 +118,7 @@ func verdictFact(v store.Verdict) job.Verdict {
 
 // durableVerdict is a verdict as the store takes it.
 func durableVerdict(d job.Decide) store.Verdict {
-	v := store.Verdict{Order: d.Order, Task: d.Task, Undecided: d.Undecided, Outcome: d.Outcome, Agree: d.Agree}
+	v := store.Verdict{Order: d.Order, Task: d.Task, Undecided: d.Undecided, Stopped: d.Stopped, Outcome: d.Outcome, Agree: d.Agree}
 	if d.Weighed {
 		v.Evidence = &store.Evidence{DoubtPPB: d.DoubtPPB, Round: d.Round, At: d.At, Behind: d.Behind, Passed: d.Passed, Caught: d.Caught}
 	}

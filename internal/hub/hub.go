@@ -185,6 +185,7 @@ func New(ctx context.Context, opt Options) (*Hub, error) {
 	h.running.Go(h.tick)
 	h.running.Go(h.doubt)
 	h.running.Go(h.retain)
+	h.running.Go(h.giveBackMemory)
 	return h, nil
 }
 

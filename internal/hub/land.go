@@ -45,6 +45,8 @@ func (h *Hub) land() {
 func (h *Hub) count(l landed) {
 	if l.put == store.Stored {
 		h.counted(l.vote.Order)
+	} else if err := l.session.useless(); err != nil {
+		l.session.leave(public(err))
 	}
 	verdict, actions := h.machine.Cast(h.now(), fact(l.vote))
 	h.metrics.votes.WithLabelValues(string(verdict)).Inc()

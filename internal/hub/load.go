@@ -18,7 +18,7 @@ import (
 // the policy of today, at the time of their admission. What it no longer
 // admits is kept, shown, and not lent.
 func (h *Hub) load() error {
-	for _, step := range []func() error{h.loadReleases, h.loadOrders, h.loadStops, h.loadKills, h.loadVerdicts, h.loadWithdrawals, h.loadCheckpoints, h.loadVotes} {
+	for _, step := range []func() error{h.loadReleases, h.loadOrders, h.loadStops, h.loadKills, h.loadVerdicts, h.loadWithdrawals, h.loadRefutations, h.loadCheckpoints, h.loadVotes} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -164,7 +164,8 @@ func (h *Hub) loadOutputs(o *orderEntry) (taskInputs, error) {
 func (o *orderEntry) spec() job.Order {
 	agree, of := o.Redundancy.Voices()
 	spec := job.Order{ID: o.digest, Release: o.ReleaseSHA256, Tasks: o.Tasks(), Agree: agree, Of: of, First: o.Redundancy.First != nil,
-		CompletePermille: o.CompletePermille, Priority: o.Priority, Researcher: o.researcher, NotBefore: o.NotBefore.Time(), Expires: o.ends(), Seconds: o.release.seconds()}
+		CompletePermille: o.CompletePermille, Priority: o.Priority, Researcher: o.researcher, NotBefore: o.NotBefore.Time(), Expires: o.ends(), Seconds: o.release.seconds(),
+		Deadline: time.Duration(o.DeadlineSeconds) * time.Second}
 	if a := o.Redundancy.Adaptive; a != nil {
 		scope, _, _ := strings.Cut(o.release.Name, "/")
 		spec.Adaptive = &job.Adaptive{Scope: scope, ErrorPPB: a.ErrorPPB, ChecksPermille: a.ChecksPermille, Faulty: a.FaultyPermille, Lies: a.LiesPermille}
@@ -187,9 +188,17 @@ func (h *Hub) loadStops() error {
 		}
 		// Stopping needs no trust: a stop stays, whoever may sign today.
 		h.catalog.addStop(st.Digest, signed{st.Bytes, st.Signature})
-		h.perform(h.machine.Stop(h.now(), wire.Scope(s.Target), s.TargetSHA256, s.Reason))
+		h.perform(h.applyStop(s))
 	}
 	return nil
+}
+
+// applyStop brings a researcher's stop into effect.
+func (h *Hub) applyStop(s *release.Stop) []job.Action {
+	if s.Task != nil {
+		return h.machine.StopTask(h.now(), s.TargetSHA256, *s.Task, s.Reason)
+	}
+	return h.machine.Stop(h.now(), wire.Scope(s.Target), s.TargetSHA256, s.Reason)
 }
 
 func (h *Hub) loadKills() error {
@@ -208,6 +217,13 @@ func (h *Hub) applyKill(now time.Time, k store.Kill) []job.Action {
 	case k.Scope == wire.KillAll:
 		h.halt = k.Reason
 		return h.rehalt(now)
+	case k.Scope == wire.KillTask:
+		order, task, err := wire.ParseTaskTarget(k.Target)
+		if err != nil {
+			h.log.Error("a kill names no task", "target", k.Target)
+			return nil
+		}
+		return h.machine.StopTask(now, order, task, k.Reason)
 	}
 	d, err := canon.ParseDigest(k.Target)
 	if err != nil {

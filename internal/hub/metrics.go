@@ -6,6 +6,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/countersign/countersign/internal/job"
 )
 
 // metrics are what /metrics shows. The registry is the hub's own, so that two
@@ -104,10 +106,12 @@ func newMetrics(h *Hub) *metrics {
 	return m
 }
 
-func (m *metrics) decided(undecided bool) {
-	if undecided {
+func (m *metrics) decided(d job.Decide) {
+	switch {
+	case d.Stopped: // kills_total and admitted_total have it
+	case d.Undecided:
 		m.undecided.Inc()
-	} else {
+	default:
 		m.accepted.Inc()
 	}
 }

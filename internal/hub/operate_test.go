@@ -142,6 +142,7 @@ func TestOperatorRefusals(t *testing.T) {
 		"lease":           {wire.CodeRequest, wire.KillRequest{Scope: wire.KillLease, Target: strings.Repeat("a", 32), Reason: "x"}},
 		"target":          {wire.CodeRequest, wire.KillRequest{Scope: wire.KillOrder, Target: "x", Reason: "x"}},
 		"unknown order":   {wire.CodeUnknownOrder, wire.KillRequest{Scope: wire.KillOrder, Target: canon.Sum(nil).String(), Reason: "x"}},
+		"task":            {wire.CodeRequest, wire.KillRequest{Scope: wire.KillTask, Target: canon.Sum(nil).String(), Reason: "x"}},
 		"unknown release": {wire.CodeUnknownRelease, wire.KillRequest{Scope: wire.KillRelease, Target: canon.Sum(nil).String(), Reason: "x"}},
 		"long reason":     {wire.CodeRequest, wire.KillRequest{Scope: wire.KillAll, Reason: strings.Repeat("x", 201)}},
 	} {

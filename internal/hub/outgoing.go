@@ -41,7 +41,7 @@ func (s *session) put(o outgoing) bool {
 
 // leave says why the hub closes the connection, and closes it.
 func (s *session) leave(code, text string) {
-	s.send(outgoing{msg: &wire.Error{Code: code, Message: text}, close: websocket.StatusGoingAway})
+	s.send(outgoing{msg: &wire.Error{Code: code, Message: text, Retry: s.hub.limits.comeAgain(code)}, close: websocket.StatusGoingAway})
 }
 
 // flush writes until nothing is left to write.
@@ -119,7 +119,7 @@ func (s *session) reject(err error) {
 	s.hub.log.Info("connection closed", "code", code, "error", err, "worker", s.worker, "client", s.client)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), closeTimeout)
 	defer cancel()
-	if s.write(ctx, &wire.Error{Code: code, Message: printable(text, wire.MaxErrorText)}) == nil {
+	if s.write(ctx, &wire.Error{Code: code, Message: printable(text, wire.MaxErrorText), Retry: s.hub.limits.comeAgain(code)}) == nil {
 		s.conn.Close(websocket.StatusPolicyViolation, code) // fails if the worker is gone
 	}
 }

@@ -82,7 +82,6 @@ func (h *Hub) guard(mux *http.ServeMux) http.Handler {
 		}
 		deadlines(w, readTimeout, readTimeout)
 		if err := h.limits.request(h.client(r)); err != nil {
-			head.Set("Retry-After", strconv.Itoa(requestBurst))
 			h.fault(w, r, err)
 			return
 		}
@@ -143,6 +142,9 @@ func (h *Hub) fault(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	log("request refused", "method", r.Method, "path", r.URL.Path, "status", status, "code", code, "error", err, "client", h.client(r))
 	h.metrics.errors.WithLabelValues(code).Inc()
+	if seconds := h.limits.comeAgain(code); seconds > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(seconds)))
+	}
 	if status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", "Bearer")
 	}

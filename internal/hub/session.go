@@ -22,6 +22,7 @@ const (
 	writeTimeout = 30 * time.Second
 	closeTimeout = 2 * time.Second
 	maxOutgoing  = 512 // messages that wait for a worker to read
+	uselessPrice = 50  // messages that a useless vote or checkpoint counts as, beside itself
 )
 
 // session is one worker connection. Between messages it holds one goroutine,
@@ -62,9 +63,10 @@ type outgoing struct {
 func (h *Hub) serve(conn *websocket.Conn, client netip.Addr, origin string, end func()) {
 	s := &session{hub: h, conn: conn, client: client, origin: origin, net: job.NetOf(client), limiter: rate.NewLimiter(wire.MaxRate, wire.MaxBurst)}
 	s.ctx, s.cancel = context.WithCancel(h.ctx)
-	conn.SetReadLimit(wire.MaxToHub)
+	conn.SetReadLimit(wire.MaxJoin) // whoever has not joined gets no memory
 	err := s.join()
 	if err == nil {
+		conn.SetReadLimit(wire.MaxToHub)
 		go s.stay(end) // on a fresh stack: joining takes a deep one, and idle workers are many
 		return
 	}
@@ -167,26 +169,26 @@ func (h *Hub) leave(s *session) {
 // read returns the messages of the next frame, of which there is one at least.
 // An error without a code means that the connection is gone.
 func (s *session) read(ctx context.Context) ([]wire.FromWorker, error) {
-	all, err := s.readFrame(ctx)
+	all, size, err := s.readFrame(ctx)
 	if err != nil {
 		return nil, err
 	}
 	// A worker that sends too fast waits: its messages stay in its socket.
-	if err := s.limiter.WaitN(ctx, len(all)); err != nil {
+	if err := s.limiter.WaitN(ctx, len(all)+size/wire.RateBytes); err != nil {
 		return nil, err
 	}
 	return all, wire.OpenSheet(all, s.worker)
 }
 
-// readFrame reads and decodes the next frame. While there is none, a session has
+// readFrame reads and decodes the next frame, and returns its length. While there is none, a session has
 // no buffer: idle workers are many.
-func (s *session) readFrame(ctx context.Context) ([]wire.FromWorker, error) {
+func (s *session) readFrame(ctx context.Context) (all []wire.FromWorker, size int, err error) {
 	typ, r, err := s.conn.Reader(ctx)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if typ != websocket.MessageText {
-		return nil, refusal(wire.CodeMessage, "message: binary; messages are text")
+		return nil, 0, refusal(wire.CodeMessage, "message: binary; messages are text")
 	}
 	b := frames.Get().(*bytes.Buffer)
 	defer func() {
@@ -196,11 +198,21 @@ func (s *session) readFrame(ctx context.Context) ([]wire.FromWorker, error) {
 		}
 	}()
 	if _, err := b.ReadFrom(r); errors.Is(err, websocket.ErrMessageTooBig) {
-		return nil, refusal(wire.CodeMessage, "frame: over %d bytes", wire.MaxToHub)
+		return nil, 0, refusal(wire.CodeMessage, "frame: too long")
 	} else if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	return wire.DecodeFromWorker(b.Bytes()) // copies what it keeps
+	size = b.Len()
+	all, err = wire.DecodeFromWorker(b.Bytes()) // copies what it keeps
+	return all, size, err
+}
+
+// useless lets a worker pay for a vote or checkpoint that is refused, or was here
+// before: they are the dearest messages to look at, and cost nothing to make up. Its
+// network pays too, as for a request, so that many connections are not the way around.
+func (s *session) useless() error {
+	s.limiter.ReserveN(time.Now(), uselessPrice)
+	return s.hub.limits.request(s.client)
 }
 
 // frames are buffers for frames that are being read.
@@ -231,10 +243,16 @@ func (h *Hub) handle(s *session, m wire.FromWorker) error {
 	case *wire.Progress:
 		h.progress(s, m)
 	case *wire.Offer:
-		h.offer(s, m)
+		if !h.offer(s, m) {
+			return s.useless()
+		}
 	case *wire.Result:
 		if err := h.take(s, m); err != nil {
 			h.refuse(s, m.Vote.Lease, err)
+			if canon.ClassOf(err) == wire.CodeLeaseToken {
+				return nil // it comes again with the token, and cost nothing
+			}
+			return s.useless()
 		}
 	case *wire.Sheet: // its votes were given their seals by it
 	case *wire.Return:

@@ -11,7 +11,7 @@ import (
 	"github.com/countersign/countersign/release"
 )
 
-// postStop ends an order or a release on its researcher's word.
+// postStop ends an order, a task or a release on its researcher's word.
 func (h *Hub) postStop(w http.ResponseWriter, r *http.Request) error {
 	f, err := newForm(w, r, release.MaxStatement+maxSignature)
 	if err != nil {
@@ -25,15 +25,18 @@ func (h *Hub) postStop(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if stop.Task != nil {
+		if err := h.stoppable(stop.TargetSHA256, *stop.Task); err != nil {
+			return err
+		}
+	}
 	st := store.Statement{Digest: canon.Sum(s.statement), Bytes: s.statement, Signature: s.signature, At: h.now()}
 	fresh, err := h.store.PutStatement(store.Stop, st)
 	if err != nil {
 		return err
 	}
 	h.catalog.addStop(st.Digest, s)
-	h.work(func(m *job.Machine) []job.Action {
-		return m.Stop(h.now(), wire.Scope(stop.Target), stop.TargetSHA256, stop.Reason)
-	})
+	h.work(func(*job.Machine) []job.Action { return h.applyStop(stop) })
 	if err := h.notary.advance(); err != nil { // after the stop, which waits for nothing
 		h.fail(err)
 		return err
@@ -41,6 +44,13 @@ func (h *Hub) postStop(w http.ResponseWriter, r *http.Request) error {
 	h.log.Info("stopped by a statement", "target", stop.Target, "digest", stop.TargetSHA256, "researcher", who.Name, "reason", stop.Reason)
 	h.metrics.admitted.WithLabelValues("stop").Inc()
 	return answer(w, created(fresh), wire.StopAdmitted{Stop: st.Digest})
+}
+
+// stoppable refuses to stop a task that is none, or one more than can be stopped.
+func (h *Hub) stoppable(order canon.Digest, task uint64) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.machine.Stoppable(order, task)
 }
 
 // stopped names the release that a stop is about.
@@ -61,7 +71,7 @@ func (h *Hub) stopped(s *release.Stop) (string, error) {
 
 const maxKillBody = 4 << 10
 
-// postKill ends an order, a release or everything on an operator's word. It is
+// postKill ends a task, an order, a release or everything on an operator's word. It is
 // pushed to the workers first: stopping need not wait for a disk. The answer
 // comes when it is durable.
 func (h *Hub) postKill(w http.ResponseWriter, r *http.Request) error {
@@ -90,14 +100,21 @@ func (h *Hub) readKill(w http.ResponseWriter, r *http.Request) (k wire.KillReque
 		return k, err
 	}
 	if k.Scope == wire.KillLease {
-		return k, refusal(wire.CodeRequest, "scope %q is not for operators: all, order or release", k.Scope)
+		return k, refusal(wire.CodeRequest, "scope %q is not for operators: all, release, order or task", k.Scope)
 	}
 	// It goes to the workers as it is, so it must be a good message.
 	if _, err := wire.Encode(&wire.Kill{Scope: k.Scope, Target: k.Target, Reason: k.Reason}); err != nil {
 		return k, refusal(wire.CodeRequest, "%v", err)
 	}
-	if k.Scope == wire.KillAll {
+	switch k.Scope {
+	case wire.KillAll:
 		return k, nil
+	case wire.KillTask:
+		order, task, err := wire.ParseTaskTarget(k.Target)
+		if err == nil {
+			err = h.stoppable(order, task)
+		}
+		return k, err
 	}
 	d, err := canon.ParseDigest(k.Target)
 	if err == nil && k.Scope == wire.KillOrder {

@@ -51,7 +51,12 @@ func (h *Hub) getVotes(w http.ResponseWriter, r *http.Request) error {
 				h.log.Error("links cannot be read", "order", o.digest, "error", err)
 				panic(http.ErrAbortHandler)
 			}
-			if err := out.Encode(wire.VoteLine{Worker: v.Worker, Vote: v.Vote, Signature: v.Seal.Signature, Sheet: v.Seal.Place, Net: v.Net.String(), At: canon.TimeOf(v.At), Links: links}); err != nil {
+			refuted, err := h.store.Refuted(v.Order, v.Task, v.Transcript)
+			if err != nil {
+				h.log.Error("refutations cannot be read", "order", o.digest, "error", err)
+				panic(http.ErrAbortHandler)
+			}
+			if err := out.Encode(wire.VoteLine{Worker: v.Worker, Vote: v.Vote, Signature: v.Seal.Signature, Sheet: v.Seal.Place, Net: v.Net.String(), At: canon.TimeOf(v.At), Links: links, Refuted: refuted}); err != nil {
 				return nil // the client left
 			}
 		}

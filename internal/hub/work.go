@@ -84,10 +84,13 @@ func (h *Hub) broadcast(m wire.FromHub) {
 func (h *Hub) decide(d job.Decide) {
 	h.results.Add(1)
 	h.pending.Add(1)
-	if d.Undecided {
+	switch {
+	case d.Stopped:
+		h.log.Info("task stopped", "order", d.Order, "task", d.Task)
+	case d.Undecided:
 		h.log.Warn("task undecided", "order", d.Order, "task", d.Task, "strongest", d.Agree)
 	}
-	h.metrics.decided(d.Undecided)
+	h.metrics.decided(d)
 	err := h.store.PutVerdict(durableVerdict(d), func(err error) {
 		h.pending.Add(-1)
 		if err != nil {

@@ -42,7 +42,7 @@ type EndLease struct {
 
 // Broadcast tells every session to end what falls under a scope.
 type Broadcast struct {
-	Scope  wire.Scope // all, order or release
+	Scope  wire.Scope // all, release, order or task
 	Target string
 	Reason string
 }
@@ -56,6 +56,7 @@ type Decide struct {
 	Order     canon.Digest
 	Task      uint64
 	Undecided bool // no outcome won; Outcome is zero
+	Stopped   bool // undecided, because somebody stopped the task
 	Outcome   wire.Outcome
 	Agree     int // voices for Outcome, or for the strongest of an undecided task
 	At        time.Time
@@ -71,7 +72,7 @@ type Decide struct {
 
 // Fact is a verdict as it is told to a machine when it starts.
 func (d *Decide) Fact() Verdict {
-	return Verdict{d.Order, d.Task, d.Undecided, d.Audited, d.Round, d.At, d.Passed, d.Caught}
+	return Verdict{d.Order, d.Task, d.Undecided, d.Stopped, d.Audited, d.Round, d.At, d.Passed, d.Caught}
 }
 
 // Suspect says that a worker was caught: all verdicts with it behind them are to

@@ -29,6 +29,11 @@ func (s *sim) naiveOdds(a *Adaptive, worker wire.Key) float64 {
 			}
 		}
 	}
+	for _, r := range s.refutations {
+		if s.orders[r.Order].Adaptive != nil && slices.Contains(r.Caught, worker) {
+			caught = max(caught, int(r.At.Unix()/86400))
+		}
+	}
 	today := int(s.now.Unix() / 86400)
 	if caught >= 0 && today-caught <= 7 {
 		return 1
@@ -108,7 +113,7 @@ func (s *sim) naiveVote(a *Adaptive, v Vote) float64 {
 func (s *sim) groupsOf(order canon.Digest, task uint64) map[wire.Outcome]map[int][]Vote {
 	all := map[wire.Outcome]map[int][]Vote{}
 	for i, g := range s.spread(order, task) {
-		v := s.votes[order][task][i]
+		v := s.counted(order, task)[i]
 		if all[v.Outcome] == nil {
 			all[v.Outcome] = map[int][]Vote{}
 		}
@@ -158,7 +163,7 @@ func (s *sim) withdraw(v Verdict) {
 	s.facts = slices.DeleteFunc(s.facts, func(f fact) bool {
 		return f.verdict != nil && f.verdict.Order == v.Order && f.verdict.Task == v.Task
 	})
-	s.facts = append(s.facts, fact{withdrawal: true, tell: func(m *Machine) { m.Withdrawn(s.now, v, nil) }})
+	s.facts = append(s.facts, fact{barrier: true, tell: func(m *Machine) { m.Withdrawn(s.now, v, nil) }})
 	s.carry(s.m.Withdrawn(s.now, v, slices.Clone(s.votes[v.Order][v.Task])))
 }
 
@@ -294,19 +299,10 @@ func TestCaught(t *testing.T) {
 
 // audit lets an auditor say what a task comes to, that anybody voted on.
 func (s *sim) audit() {
-	var all []Vote
-	for _, tasks := range s.votes {
-		for _, votes := range tasks {
-			all = append(all, votes[0])
-		}
-	}
-	if len(all) == 0 {
+	of, is := s.anyVote()
+	if !is {
 		s.rt.Skip("there are no votes")
 	}
-	slices.SortFunc(all, func(a, b Vote) int {
-		return slices.Compare(append(a.Order[:], byte(a.Task)), append(b.Order[:], byte(b.Task)))
-	})
-	of := rapid.SampledFrom(all).Draw(s.rt, "of")
 	a := Audit{Order: of.Order, Task: of.Task, Outcome: outcome(rapid.SampledFrom([]string{"a", "b"}).Draw(s.rt, "finds")), Votes: slices.Clone(s.votes[of.Order][of.Task])}
 	if d, is := s.verdicts[a.Order][a.Task]; is {
 		v := d.Fact()
@@ -346,7 +342,7 @@ func (s *sim) audited(d Decide) {
 		return f.verdict != nil && f.verdict.Order == d.Order && f.verdict.Task == d.Task
 	})
 	// An audit is on disk before anybody hears of it, so a crash does not lose it.
-	s.facts = append(s.facts, fact{withdrawal: true, verdict: &d, tell: func(m *Machine) { m.Verdict(s.now, d.Fact()) }})
+	s.facts = append(s.facts, fact{barrier: true, verdict: &d, tell: func(m *Machine) { m.Verdict(s.now, d.Fact()) }})
 }
 
 // TestAuditStands: a verdict that an auditor confirmed is not withdrawn for a
@@ -366,4 +362,98 @@ func TestAuditStands(t *testing.T) {
 	if w, is := has[Withdraw](m.Recheck(t0, before, outcome("a"), []Vote{vote})); is {
 		t.Errorf("withdrawn: %+v", w)
 	}
+}
+
+// counted are the votes on a task that were not refuted.
+func (s *sim) counted(order canon.Digest, task uint64) []Vote {
+	return slices.DeleteFunc(slices.Clone(s.votes[order][task]), func(v Vote) bool { return s.refuted[order][task][v.Outcome.Transcript] })
+}
+
+// refute lets an auditor find a transcript wrong, that anybody voted for. Whoever
+// did so from the start is caught.
+func (s *sim) refute() {
+	of, is := s.anyVote()
+	if !is || of.Outcome == outcome("a") {
+		return
+	}
+	r := Refutation{Order: of.Order, Task: of.Task, Transcript: of.Outcome.Transcript, At: s.now}
+	for _, v := range s.votes[of.Order][of.Task] {
+		if v.Outcome == of.Outcome && !v.Resumed {
+			r.Caught = append(r.Caught, v.Worker)
+		}
+	}
+	var before *Verdict
+	d, decided := s.verdicts[of.Order][of.Task]
+	if decided {
+		v := d.Fact()
+		before = &v
+	}
+	if s.orders[of.Order].First || s.m.Refutable(r.Order, r.Task, r.Transcript, before, d.Outcome) != nil || s.refuted[r.Order][r.Task][r.Transcript] {
+		return
+	}
+	if decided && d.Outcome == of.Outcome {
+		s.rt.Fatalf("what was accepted may be refuted: %+v", d)
+	}
+	if s.refuted[r.Order] == nil {
+		s.refuted[r.Order] = map[uint64]map[canon.Digest]bool{}
+	}
+	if s.refuted[r.Order][r.Task] == nil {
+		s.refuted[r.Order][r.Task] = map[canon.Digest]bool{}
+	}
+	s.refuted[r.Order][r.Task][r.Transcript] = true
+	s.refutations = append(s.refutations, r)
+	s.fact(func(m *Machine) { m.Refute(s.now, r) })
+	s.carry(s.m.Refute(s.now, r))
+	for _, w := range r.Caught {
+		if _, banned := s.m.Trust("x", w); s.orders[r.Order].Adaptive != nil && !banned && !s.nested {
+			s.rt.Fatalf("worker %s is not caught by %+v", w, r)
+		}
+	}
+}
+
+// TestRefuted: a refuted transcript has no voice, whenever its votes come, and
+// the task goes on with the others.
+func TestRefuted(t *testing.T) {
+	o := spec("a", 1, 2, 3)
+	m := running(t, Config{}, o)
+	r := Refutation{Order: o.ID, Transcript: outcome("lie").Transcript, At: t0}
+	cast := func(w int, said string) (decided []Decide) {
+		_, actions := m.Cast(t0, Vote{Order: o.ID, Lane: uint32(w), Worker: key(w), Net: net(w), Outcome: outcome(said)})
+		if d, is := has[Decide](actions); is {
+			decided = append(decided, d)
+		}
+		return decided
+	}
+	cast(1, "lie")
+	cast(2, "a")
+	if _, is := has[Decide](m.Refute(t0, r)); is {
+		t.Error("one voice decides")
+	}
+	if d := cast(3, "lie"); len(d) != 0 {
+		t.Errorf("a refuted outcome wins: %+v", d)
+	}
+	if d := cast(4, "a"); len(d) != 1 || d[0].Outcome != outcome("a") || d[0].Agree != 2 {
+		t.Errorf("%+v", d)
+	}
+	v := Verdict{Order: o.ID}
+	if err := m.Refutable(o.ID, 0, outcome("a").Transcript, &v, outcome("a")); canon.ClassOf(err) != wire.CodeVoteMismatch {
+		t.Errorf("what was accepted may be refuted: %v", err)
+	}
+}
+
+// anyVote draws one.
+func (s *sim) anyVote() (v Vote, is bool) {
+	var all []Vote
+	for _, tasks := range s.votes {
+		for _, votes := range tasks {
+			all = append(all, votes...)
+		}
+	}
+	if len(all) == 0 {
+		return v, false
+	}
+	slices.SortFunc(all, func(a, b Vote) int {
+		return slices.Compare(append(append(a.Order[:], byte(a.Task)), a.Worker[:]...), append(append(b.Order[:], byte(b.Task)), b.Worker[:]...))
+	})
+	return rapid.SampledFrom(all).Draw(s.rt, "of"), true
 }

@@ -21,9 +21,10 @@ type weighed struct {
 // depends on the votes and on what is known of their workers.
 func (m *Machine) weigh(t *task) tally {
 	o := t.order
-	groups := m.groups(t)
+	votes := t.counted()
+	groups := m.groups(t, votes)
 	y := tally{voices: voices(groups)}
-	all := m.outcomes(t, groups)
+	all := m.outcomes(t, votes, groups)
 	promised, more := m.weighPromised(t)
 	strongest := weighed{}
 	if len(all) > 0 {
@@ -46,8 +47,8 @@ func (m *Machine) weigh(t *task) tally {
 func (a *Adaptive) error() float64 { return float64(a.ErrorPPB) / 1e9 }
 
 // outcomes lists what was voted for and weighs anything, the strongest first.
-func (m *Machine) outcomes(t *task, groups []int) (all []weighed) {
-	for i, b := range t.votes {
+func (m *Machine) outcomes(t *task, votes []ballot, groups []int) (all []weighed) {
+	for i, b := range votes {
 		weight := m.weightOf(t, b)
 		if weight == 0 {
 			continue
@@ -92,9 +93,10 @@ func (m *Machine) weightAt(t *task, worker wire.Key, lane uint32) int {
 
 // weighPromised adds up the leases whose votes will be voices of their own.
 func (m *Machine) weighPromised(t *task) (sum, n int) {
+	votes := t.counted()
 	for _, l := range t.held {
 		heard := func(b ballot) bool { return m.linked(t, l.seat(), b.seat()) }
-		if weight := m.weightAt(t, l.Worker, l.Lane); weight > 0 && !slices.ContainsFunc(t.votes, heard) {
+		if weight := m.weightAt(t, l.Worker, l.Lane); weight > 0 && !slices.ContainsFunc(votes, heard) {
 			sum, n = sum+weight, n+1
 		}
 	}

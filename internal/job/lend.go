@@ -102,9 +102,18 @@ func (m *Machine) pick(o *order, s *session) (*task, place) {
 	return nil, place{}
 }
 
+// lasts is how long a lease of an order lasts.
+func (m *Machine) lasts(o *order) time.Duration {
+	d := o.Seconds + m.cfg.Grace
+	if o.Deadline > 0 {
+		d = min(d, o.Deadline)
+	}
+	return d
+}
+
 func (m *Machine) lendTask(now time.Time, t *task, at place, s *session) {
 	o := t.order
-	until := now.Add(o.Seconds + m.cfg.Grace)
+	until := now.Add(m.lasts(o))
 	l := &lease{task: t, session: s.id, due: until, Lease: Lease{ID: m.cfg.NewID(), Order: o.ID, Task: t.num, Lane: at.lane,
 		From: at.from, Worker: s.worker, Net: s.net, Since: now, Until: until}}
 	m.leases[l.ID] = l

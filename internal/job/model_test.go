@@ -37,38 +37,41 @@ func net(n int) netip.Prefix {
 }
 
 func outcome(s string) wire.Outcome {
-	return wire.Outcome{End: wire.EndExit, Fuel: 7, Output: canon.Sum([]byte(s)), Segments: 1}
+	return wire.Outcome{End: wire.EndExit, Fuel: 7, Output: canon.Sum([]byte(s)), Segments: 1, Transcript: canon.Sum([]byte("link of " + s))}
 }
 
 // sim drives a machine with random events, believes nothing that it says, and
 // checks what it does against the rules.
 type sim struct {
-	rt       *rapid.T
-	cfg      Config
-	m        *Machine
-	now      time.Time
-	orders   map[canon.Digest]Order
-	stops    []target
-	votes    map[canon.Digest]map[uint64][]Vote
-	kept     map[laneKey]*keptLane
-	offered  map[wire.LeaseID]time.Time
-	verdicts map[canon.Digest]map[uint64]Decide
-	facts    []fact
-	live     map[wire.LeaseID]Lease
-	past     []Lease // ended without a vote: late ones may come
-	sessions map[SessionID]int
-	want     map[SessionID]int
-	held     map[SessionID]map[wire.LeaseID]bool
-	next     SessionID
-	halted   bool
-	room     map[SessionID]int
-	took     map[SessionID]pace
-	gather   map[canon.Digest]bool // orders whose inputs are asked for: true, and made
-	behind   time.Duration         // the clock, for having been set back
-	narrow   bool                  // one order of one task: everybody meets there
-	rounds   map[canon.Digest]map[uint64]uint32
-	suspects []wire.Key
-	nested   bool
+	rt          *rapid.T
+	cfg         Config
+	m           *Machine
+	now         time.Time
+	orders      map[canon.Digest]Order
+	stops       []target
+	off         map[canon.Digest]map[uint64]bool // tasks that were stopped
+	votes       map[canon.Digest]map[uint64][]Vote
+	kept        map[laneKey]*keptLane
+	offered     map[wire.LeaseID]time.Time
+	verdicts    map[canon.Digest]map[uint64]Decide
+	facts       []fact
+	live        map[wire.LeaseID]Lease
+	past        []Lease // ended without a vote: late ones may come
+	sessions    map[SessionID]int
+	want        map[SessionID]int
+	held        map[SessionID]map[wire.LeaseID]bool
+	next        SessionID
+	halted      bool
+	room        map[SessionID]int
+	took        map[SessionID]pace
+	gather      map[canon.Digest]bool // orders whose inputs are asked for: true, and made
+	behind      time.Duration         // the clock, for having been set back
+	narrow      bool                  // one order of one task: everybody meets there
+	rounds      map[canon.Digest]map[uint64]uint32
+	suspects    []wire.Key
+	refutations []Refutation
+	refuted     map[canon.Digest]map[uint64]map[canon.Digest]bool
+	nested      bool
 }
 
 // laneKey names a lane, and keptLane is what the simulated disk has of it.
@@ -88,7 +91,7 @@ type keptLane struct {
 func newSim(rt *rapid.T, cfg Config) *sim {
 	s := &sim{rt: rt, cfg: cfg, now: t0, orders: map[canon.Digest]Order{}, votes: map[canon.Digest]map[uint64][]Vote{}, kept: map[laneKey]*keptLane{}, offered: map[wire.LeaseID]time.Time{},
 		verdicts: map[canon.Digest]map[uint64]Decide{}, live: map[wire.LeaseID]Lease{}, sessions: map[SessionID]int{},
-		want: map[SessionID]int{}, held: map[SessionID]map[wire.LeaseID]bool{}, room: map[SessionID]int{}, took: map[SessionID]pace{}, gather: map[canon.Digest]bool{}, rounds: map[canon.Digest]map[uint64]uint32{}}
+		want: map[SessionID]int{}, held: map[SessionID]map[wire.LeaseID]bool{}, room: map[SessionID]int{}, took: map[SessionID]pace{}, gather: map[canon.Digest]bool{}, off: map[canon.Digest]map[uint64]bool{}, rounds: map[canon.Digest]map[uint64]uint32{}, refuted: map[canon.Digest]map[uint64]map[canon.Digest]bool{}}
 	s.m = New(cfg)
 	s.carry(s.m.Settle(s.now))
 	return s
@@ -122,7 +125,7 @@ func (s *sim) carry(actions []Action) {
 			s.withdraw(a.Verdict)
 		case Broadcast:
 			for id, l := range s.live {
-				if a.Scope == wire.KillAll || a.Target == l.Order.String() {
+				if a.Scope == wire.KillAll || a.Target == l.Order.String() || a.Target == wire.TaskTarget(l.Order, l.Task) {
 					s.ended(id)
 				}
 			}
@@ -156,6 +159,9 @@ func (s *sim) lent(a Lend) {
 	if o.Gather && !s.gather[o.ID] || !o.Gather && !s.farEnough(o) {
 		s.rt.Fatalf("lent before the order that it follows is far enough: %+v", l)
 	}
+	if s.off[l.Order][l.Task] {
+		s.rt.Fatalf("lent a stopped task: %+v", l)
+	}
 	if _, is := s.verdicts[l.Order][l.Task]; is {
 		s.rt.Fatalf("lent a decided task: %+v", l)
 	}
@@ -169,6 +175,9 @@ func (s *sim) lent(a Lend) {
 		if v.Worker == l.Worker || s.netOf(v) == me {
 			s.rt.Fatalf("lent to a network that voted: %+v, %+v", v, l)
 		}
+	}
+	if lasts := l.Until.Sub(l.Since); lasts > o.Seconds+DefaultGrace || o.Deadline > 0 && lasts > o.Deadline {
+		s.rt.Fatalf("lent for %s: %+v", lasts, l)
 	}
 	s.lentLane(l, me)
 	s.lentTail(a)
@@ -250,7 +259,7 @@ func (s *sim) lentTail(a Lend) {
 // heard reports whether a lease's network has voted on its task, by a late vote.
 func (s *sim) heard(l Lease) bool {
 	net := s.netOf(Vote{Worker: l.Worker, Net: l.Net})
-	return slices.ContainsFunc(s.votes[l.Order][l.Task], func(v Vote) bool { return s.netOf(v) == net })
+	return slices.ContainsFunc(s.counted(l.Order, l.Task), func(v Vote) bool { return s.netOf(v) == net })
 }
 
 // openFor reports whether a worker may go on with a lane that has a checkpoint.
@@ -429,11 +438,18 @@ func (s *sim) decided(d Decide) {
 		s.audited(d)
 		return
 	}
-	if o.Adaptive != nil {
-		s.credible(o, d)
-	}
 	if old, is := s.verdicts[d.Order][d.Task]; is {
 		s.rt.Fatalf("decided twice: %+v, %+v", old, d)
+	}
+	if d.Stopped != s.off[d.Order][d.Task] || d.Stopped && !d.Undecided {
+		s.rt.Fatalf("stopped: %v, but the verdict is %+v", s.off[d.Order][d.Task], d)
+	}
+	if d.Stopped {
+		s.verdict(d)
+		return
+	}
+	if o.Adaptive != nil {
+		s.credible(o, d)
 	}
 	support, heard := s.support(d.Order, d.Task)
 	for outcome, voices := range support {
@@ -451,6 +467,11 @@ func (s *sim) decided(d Decide) {
 	if d.Undecided && heard < laneFactor*o.Of {
 		s.rt.Fatalf("given up after %d voices: %+v", heard, d)
 	}
+	s.verdict(d)
+}
+
+// verdict makes a verdict a fact.
+func (s *sim) verdict(d Decide) {
 	if s.verdicts[d.Order] == nil {
 		s.verdicts[d.Order] = map[uint64]Decide{}
 	}
@@ -458,11 +479,33 @@ func (s *sim) decided(d Decide) {
 	s.facts = append(s.facts, fact{tell: func(m *Machine) { m.Verdict(s.now, d.Fact()) }, verdict: &d})
 }
 
+// stopTask does what a hub does when it is told to: the stop is a fact before
+// what follows from it.
+func (s *sim) stopTask(id canon.Digest, task uint64) {
+	if s.off[id] == nil {
+		s.off[id] = map[uint64]bool{}
+	}
+	s.off[id][task] = true
+	s.facts = append(s.facts, fact{tell: func(m *Machine) { m.StopTask(s.now, id, task, "test") }, barrier: true})
+	s.carry(s.m.StopTask(s.now, id, task, "test"))
+	if o, is := s.orders[id]; !is || task >= o.Tasks {
+		return
+	}
+	for _, l := range s.live {
+		if l.Order == id && l.Task == task {
+			s.rt.Fatalf("a stopped task is lent still: %+v", l)
+		}
+	}
+	if _, is := s.verdicts[id][task]; !is {
+		s.rt.Fatalf("task %d is stopped and has no verdict", task)
+	}
+}
+
 // fact is what a hub has on disk, and how it tells a machine when it starts.
 type fact struct {
-	tell       func(*Machine)
-	verdict    *Decide
-	withdrawal bool
+	tell    func(*Machine)
+	verdict *Decide
+	barrier bool // whatever is on disk before it stays
 }
 
 func (s *sim) fact(f func(*Machine)) { s.facts = append(s.facts, fact{tell: f}) }
@@ -473,7 +516,7 @@ func (s *sim) support(order canon.Digest, task uint64) (voices map[wire.Outcome]
 	seen := map[wire.Outcome]map[int]bool{}
 	for i, g := range s.spread(order, task) {
 		heard = max(heard, g)
-		v := s.votes[order][task][i]
+		v := s.counted(order, task)[i]
 		if seen[v.Outcome] == nil {
 			seen[v.Outcome] = map[int]bool{}
 		}
@@ -488,7 +531,7 @@ func (s *sim) support(order canon.Digest, task uint64) (voices map[wire.Outcome]
 
 // spread numbers the votes of a task: what hangs together has one number.
 func (s *sim) spread(order canon.Digest, task uint64) []int {
-	votes := s.votes[order][task]
+	votes := s.counted(order, task)
 	behind := make([]map[string]bool, len(votes))
 	for i, v := range votes {
 		behind[i] = map[string]bool{"net " + s.netOf(v): true}
@@ -523,8 +566,12 @@ func (s *sim) spread(order canon.Digest, task uint64) []int {
 
 // cast does what a hub does with a result: ask, make durable, count.
 func (s *sim) cast(l Lease, out wire.Outcome) {
-	if s.m.Admissible(l.Order, l.Task) != nil {
+	onItsWay := s.verdicts[l.Order][l.Task].Stopped && rapid.Bool().Draw(s.rt, "on its way to the disk when the task was stopped")
+	if s.m.Admissible(l.Order, l.Task) != nil && !onItsWay {
 		return
+	}
+	if d := s.verdicts[l.Order][l.Task]; d.Stopped && !onItsWay {
+		s.rt.Fatalf("a vote on a stopped task is admissible: %+v", d)
 	}
 	delete(s.live, l.ID)
 	for id, h := range s.held {
@@ -681,14 +728,20 @@ func (s *sim) events() map[string]func(*rapid.T) {
 				s.jump(rapid.SampledFrom([]time.Duration{-time.Hour, -time.Minute, time.Hour, 24 * time.Hour}).Draw(s.rt, "by"))
 			}
 		}),
-		"order": draw(s.order),
-		"audit": draw(s.audit),
+		"order":  draw(s.order),
+		"audit":  draw(s.audit),
+		"refute": draw(s.refute),
 		"stop": draw(func() {
 			if rapid.IntRange(0, 9).Draw(s.rt, "really") == 0 {
 				t := target{wire.KillOrder, canon.Sum([]byte{byte(rapid.IntRange(0, 5).Draw(s.rt, "order"))})}
 				s.stops = append(s.stops, t)
 				s.fact(func(m *Machine) { m.Stop(s.now, t.scope, t.digest, "test") })
 				s.carry(s.m.Stop(s.now, t.scope, t.digest, "test"))
+			}
+		}),
+		"stop task": draw(func() {
+			if rapid.IntRange(0, 4).Draw(s.rt, "really") == 0 {
+				s.stopTask(canon.Sum([]byte{byte(rapid.IntRange(0, 5).Draw(s.rt, "order"))}), uint64(rapid.IntRange(0, 12).Draw(s.rt, "task")))
 			}
 		}),
 		"halt": draw(func() {
@@ -793,7 +846,8 @@ func (s *sim) order() {
 	}
 	o := Order{ID: id, First: first, Adaptive: adaptive, Release: canon.Sum([]byte{'r', byte(n % 3)}), Researcher: fmt.Sprint(n % 2), Tasks: uint64(tasks),
 		Agree: agree, Of: of, CompletePermille: rapid.SampledFrom([]int{1000, 500}).Draw(s.rt, "complete"),
-		Priority: n / 3, NotBefore: s.now.Add(time.Duration(n-3) * 10 * time.Second), Expires: s.now.Add(24 * time.Hour), Seconds: 60 * time.Second}
+		Priority: n / 3, NotBefore: s.now.Add(time.Duration(n-3) * 10 * time.Second), Expires: s.now.Add(24 * time.Hour), Seconds: 60 * time.Second,
+		Deadline: rapid.SampledFrom([]time.Duration{0, 0, 10 * time.Second, 300 * time.Second}).Draw(s.rt, "deadline")}
 	s.follow(&o)
 	s.admit(o)
 }
@@ -820,7 +874,7 @@ func (s *sim) dump(m *Machine) string {
 		o := m.orders[id]
 		for num := range o.Tasks {
 			if o.decided.has(o.perm.position(num)) {
-				text = fmt.Appendf(text, "  %d decided\n", num)
+				text = fmt.Appendf(text, "  %d decided %v\n", num, o.off[num])
 			}
 			t := o.open[num]
 			if t == nil || len(t.votes)+len(t.lanes) == 0 {
@@ -898,7 +952,7 @@ func (s *sim) load() *Machine {
 // restart goes on with a new machine that has the facts. A crash may have kept
 // the last verdicts from the disk, never the votes that they stand on.
 func (s *sim) restart(lost int) {
-	for i := len(s.facts) - 1; i >= 0 && lost > 0 && !s.facts[i].withdrawal; i-- {
+	for i := len(s.facts) - 1; i >= 0 && lost > 0 && !s.facts[i].barrier; i-- {
 		if d := s.facts[i].verdict; d != nil {
 			delete(s.verdicts[d.Order], d.Task)
 			s.facts = slices.Delete(s.facts, i, i+1)

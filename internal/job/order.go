@@ -2,7 +2,6 @@ package job
 
 import (
 	"container/list"
-	"slices"
 	"time"
 
 	"github.com/countersign/countersign/internal/canon"
@@ -23,6 +22,7 @@ type Order struct {
 	NotBefore        time.Time
 	Expires          time.Time     // of the order or its release, what is earlier
 	Seconds          time.Duration // the release's limit for one task
+	Deadline         time.Duration // in which a lent lane must be back, if that is less; 0: none
 
 	After         canon.Digest // the order that it follows; zero: none
 	AfterPermille int          // of that order's tasks, until which it waits
@@ -57,14 +57,18 @@ type order struct {
 	decided   bitmap // by position
 	accepted  uint64
 	undecided uint64
-	open      map[uint64]*task // begun and undecided
-	needy     *list.List       // of *task: open and in need of lanes
-	lent      *list.List       // of *lease, in the order of lending
+	stopped   uint64
+	stops     map[uint64]string // tasks that somebody stopped, and why
+	off       map[uint64]bool   // those of them that had no verdict
+	open      map[uint64]*task  // begun and undecided
+	needy     *list.List        // of *task: open and in need of lanes
+	lent      *list.List        // of *lease, in the order of lending
 	secret    [32]byte
-	rounds    map[uint64]uint32 // of tasks on which verdicts were withdrawn, how many
-	withdrawn uint64            // verdicts
-	audited   map[uint64]bool   // tasks whose verdict is an auditor's
-	leaving   map[uint64]bool   // tasks whose withdrawal is on its way to the disk
+	rounds    map[uint64]uint32                // of tasks on which verdicts were withdrawn, how many
+	withdrawn uint64                           // verdicts
+	audited   map[uint64]bool                  // tasks whose verdict is an auditor's
+	leaving   map[uint64]bool                  // tasks whose withdrawal is on its way to the disk
+	refuted   map[uint64]map[canon.Digest]bool // transcripts of tasks that an auditor found wrong
 }
 
 // Info is how an order stands.
@@ -74,7 +78,8 @@ type Info struct {
 	Reason    string
 	Accepted  uint64
 	Undecided uint64
-	Open      int // tasks begun and undecided
+	Off       uint64 // tasks that somebody stopped
+	Open      int    // tasks begun and undecided
 	Leases    int
 	Withdrawn uint64 // verdicts, for a worker behind them was caught
 }
@@ -85,14 +90,14 @@ func (m *Machine) Info(id canon.Digest) (Info, bool) {
 	if o == nil || !o.admitted {
 		return Info{}, false
 	}
-	return Info{o.Order, o.state, o.reason, o.accepted, o.undecided, len(o.open), o.lent.Len(), o.withdrawn}, true
+	return Info{o.Order, o.state, o.reason, o.accepted, o.undecided, o.stopped, len(o.open), o.lent.Len(), o.withdrawn}, true
 }
 
 // order returns the state of an order, whether or not it was admitted yet.
 func (m *Machine) order(id canon.Digest) *order {
 	o := m.orders[id]
 	if o == nil {
-		o = &order{open: map[uint64]*task{}, needy: list.New(), lent: list.New(), rounds: map[uint64]uint32{}, leaving: map[uint64]bool{}, audited: map[uint64]bool{}}
+		o = &order{open: map[uint64]*task{}, needy: list.New(), lent: list.New(), rounds: map[uint64]uint32{}, leaving: map[uint64]bool{}, audited: map[uint64]bool{}, stops: map[uint64]string{}, off: map[uint64]bool{}, refuted: map[uint64]map[canon.Digest]bool{}}
 		o.ID = id
 		m.orders[id] = o
 	}
@@ -209,7 +214,7 @@ func (o *order) complete() bool {
 
 // hasSettled reports whether so many tasks in a thousand have a verdict.
 func (o *order) hasSettled(permille int) bool {
-	return (o.accepted+o.undecided)*1000 >= uint64(permille)*o.Tasks
+	return (o.accepted+o.undecided+o.stopped)*1000 >= uint64(permille)*o.Tasks
 }
 
 // recall ends all leases of an order that ended, and tells everybody at once:
@@ -226,64 +231,3 @@ func (m *Machine) recall(o *order) {
 }
 
 func cut(s string, n int) string { return s[:min(len(s), n)] }
-
-// Stop ends an order, or a release with all its orders, for good.
-func (m *Machine) Stop(now time.Time, scope wire.Scope, digest canon.Digest, reason string) []Action {
-	t := target{scope, digest}
-	if _, is := m.stopped[t]; is {
-		return nil
-	}
-	m.stopped[t] = reason
-	for _, o := range m.admitted {
-		if o.ID == digest || o.Release == digest {
-			m.restate(now, o)
-		}
-	}
-	return m.done()
-}
-
-// StopReason returns why an order or release was stopped, if it was.
-func (m *Machine) StopReason(scope wire.Scope, digest canon.Digest) (reason string, stopped bool) {
-	reason, stopped = m.stopped[target{scope, digest}]
-	return reason, stopped
-}
-
-// Halt ends all leases and lends nothing more, until Lift.
-func (m *Machine) Halt(reason string) []Action {
-	if m.halted {
-		return nil
-	}
-	m.halted, m.reason = true, reason
-	for _, l := range slices.Clone(m.due) {
-		m.drop(l)
-		m.review(l.task)
-	}
-	if !m.loading {
-		m.do(Broadcast{wire.KillAll, "", cut(reason, wire.MaxReason)})
-	}
-	return m.done()
-}
-
-// Lift ends a halt.
-func (m *Machine) Lift(now time.Time) []Action {
-	if !m.halted {
-		return nil
-	}
-	m.halted, m.reason = false, ""
-	if !m.loading {
-		m.do(Resume{})
-	}
-	m.feed(now, m.waiting.Len())
-	return m.done()
-}
-
-// Rest says whether nothing more is to be lent for now. What is lent goes on,
-// unlike at a halt.
-func (m *Machine) Rest(now time.Time, resting bool) []Action {
-	m.resting = resting
-	m.feed(now, m.waiting.Len())
-	return m.done()
-}
-
-// Halted returns whether the hub is halted, and why.
-func (m *Machine) Halted() (halted bool, reason string) { return m.halted, m.reason }

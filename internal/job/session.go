@@ -145,7 +145,7 @@ func (m *Machine) Tick(now time.Time) []Action {
 		m.review(l.task)
 	}
 	for _, o := range m.admitted {
-		if o.state != Done && o.state != Stopped {
+		if o.state != Done {
 			m.restate(now, o)
 		}
 	}

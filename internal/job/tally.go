@@ -38,15 +38,16 @@ func (m *Machine) tally(t *task) tally {
 		return m.weigh(t)
 	}
 	var y tally
-	groups := m.groups(t)
+	votes := t.counted()
+	groups := m.groups(t, votes)
 	y.voices = voices(groups)
-	for i, b := range t.votes {
+	for i, b := range votes {
 		alike := func(other ballot) bool { return other.outcome == b.outcome }
-		if slices.ContainsFunc(t.votes[:i], alike) {
+		if slices.ContainsFunc(votes[:i], alike) {
 			continue // this outcome is counted already
 		}
 		var backing []int
-		for j, other := range t.votes {
+		for j, other := range votes {
 			if alike(other) {
 				backing = append(backing, groups[j])
 			}
@@ -58,8 +59,8 @@ func (m *Machine) tally(t *task) tally {
 			y.lead = false
 		}
 	}
-	if t.order.First && len(t.votes) > 0 {
-		y.best, y.agree, y.lead = t.earliest(), 1, true
+	if t.order.First && len(votes) > 0 {
+		y.best, y.agree, y.lead = earliest(votes), 1, true
 	}
 	// So many voices at first that agree can be reached, then one at a time.
 	y.need = max(t.order.Agree-y.voices, 1) - m.promised(t)
@@ -69,8 +70,8 @@ func (m *Machine) tally(t *task) tally {
 
 // earliest is the outcome that counts if the first does. There is a choice only
 // when a crash lost the verdict on it; any will do, if it is always the same.
-func (t *task) earliest() wire.Outcome {
-	return slices.MinFunc(t.votes, func(a, b ballot) int { return bytes.Compare(a.worker[:], b.worker[:]) }).outcome
+func earliest(votes []ballot) wire.Outcome {
+	return slices.MinFunc(votes, func(a, b ballot) int { return bytes.Compare(a.worker[:], b.worker[:]) }).outcome
 }
 
 // voices counts groups.
@@ -84,13 +85,13 @@ func voices(groups []int) int {
 	return n
 }
 
-// groups numbers the votes of a task: those that are linked, also by way of
+// groups numbers votes of a task: those that are linked, also by way of
 // others, have one number.
-func (m *Machine) groups(t *task) []int {
-	groups := make([]int, len(t.votes))
-	for i, b := range t.votes {
+func (m *Machine) groups(t *task, votes []ballot) []int {
+	groups := make([]int, len(votes))
+	for i, b := range votes {
 		groups[i] = i
-		for j, other := range t.votes[:i] {
+		for j, other := range votes[:i] {
 			if groups[j] != groups[i] && m.linked(t, b.seat(), other.seat()) {
 				merge(groups[:i+1], groups[i], groups[j])
 			}
@@ -109,10 +110,10 @@ func merge(groups []int, from, into int) {
 
 // promised counts the leases whose votes will be voices of their own.
 func (m *Machine) promised(t *task) int {
-	n := 0
+	n, votes := 0, t.counted()
 	for _, l := range t.held {
 		heard := func(b ballot) bool { return m.linked(t, l.seat(), b.seat()) }
-		if !slices.ContainsFunc(t.votes, heard) {
+		if !slices.ContainsFunc(votes, heard) {
 			n++
 		}
 	}

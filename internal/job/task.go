@@ -48,6 +48,10 @@ func (m *Machine) review(t *task) {
 	if m.loading || t.order.open[t.num] != t {
 		return
 	}
+	if _, is := t.order.stops[t.num]; is {
+		m.giveUp(t)
+		return
+	}
 	y := m.tally(t)
 	switch o := t.order; {
 	case y.won:
@@ -84,22 +88,32 @@ func (m *Machine) conclude(t *task, d Decide) {
 		m.drop(l)
 		m.do(EndLease{l.session, l.ID, "the task is decided"})
 	}
-	t.order.settle(t.num, d.Undecided)
+	t.order.settle(t.num, d.Undecided, d.Stopped)
 	m.learn(t.order, d.Fact(), false)
 }
 
 // settle notes that a task has a verdict, and forgets the rest.
-func (o *order) settle(num uint64, undecided bool) {
+func (o *order) settle(num uint64, undecided, stopped bool) {
 	if !o.decided.add(o.perm.position(num)) {
 		return
 	}
-	if undecided {
-		o.undecided++
-	} else {
-		o.accepted++
+	*o.count(undecided, stopped)++
+	if stopped {
+		o.off[num] = true
 	}
 	if t := o.open[num]; t != nil {
 		t.content()
 		delete(o.open, num)
 	}
+}
+
+// count is where tasks with such a verdict are counted.
+func (o *order) count(undecided, stopped bool) *uint64 {
+	switch {
+	case stopped:
+		return &o.stopped
+	case undecided:
+		return &o.undecided
+	}
+	return &o.accepted
 }

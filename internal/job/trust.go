@@ -44,9 +44,10 @@ type record struct {
 }
 
 type catch struct {
-	day   int
-	order canon.Digest
-	task  uint64
+	day     int
+	order   canon.Digest
+	task    uint64
+	refuted bool // by an auditor's refutation, and not by a verdict
 }
 
 func (m *Machine) record(w who) *record {
@@ -136,18 +137,22 @@ func (m *Machine) learn(o *order, v Verdict, back bool) {
 		}
 		m.unsettle(r)
 	}
-	c := catch{day, v.Order, v.Task}
 	for _, k := range v.Caught {
-		r := m.record(who{o.Adaptive.Scope, k})
-		r.caught = slices.DeleteFunc(r.caught, func(x catch) bool { return x == c })
-		if !back {
-			r.caught = append(r.caught, c)
-			if !m.loading {
-				m.do(Suspect{o.Adaptive.Scope, k})
-			}
-		}
-		m.unsettle(r)
+		m.catch(o, k, catch{day, v.Order, v.Task, false}, back)
 	}
+}
+
+// catch notes that a worker was caught, or takes it back.
+func (m *Machine) catch(o *order, worker wire.Key, c catch, back bool) {
+	r := m.record(who{o.Adaptive.Scope, worker})
+	r.caught = slices.DeleteFunc(r.caught, func(x catch) bool { return x == c })
+	if !back {
+		r.caught = append(r.caught, c)
+		if !m.loading {
+			m.do(Suspect{o.Adaptive.Scope, worker})
+		}
+	}
+	m.unsettle(r)
 }
 
 // unsettle lets the tasks be weighed again that a worker has a part in.

@@ -20,6 +20,8 @@ func (m *Machine) Admissible(id canon.Digest, task uint64) error {
 		return canon.Fail(wire.CodeVoteMismatch, "order %s has %d tasks, none has the number %d", id.Short(), o.Tasks, task)
 	case o.state == Stopped || o.state == Ended:
 		return canon.Fail(wire.CodeOrderEnded, "order %s is %s", id.Short(), o.state)
+	case o.off[task]:
+		return canon.Fail(wire.CodeOrderEnded, "task %d of order %s was stopped: %s", task, id.Short(), o.stops[task])
 	}
 	return nil
 }
@@ -125,7 +127,7 @@ func (m *Machine) Verdict(now time.Time, v Verdict) []Action {
 		if v.Audited {
 			o.audited[task] = true
 		}
-		o.settle(task, v.Undecided)
+		o.settle(task, v.Undecided, v.Stopped)
 		m.learn(o, v, false)
 		m.restate(now, o)
 	})

@@ -12,6 +12,7 @@ type Verdict struct {
 	Order          canon.Digest
 	Task           uint64
 	Undecided      bool
+	Stopped        bool   // undecided, because somebody stopped the task
 	Audited        bool   // it is an auditor's, and stands
 	Round          uint32 // how many verdicts on the task were withdrawn before
 	At             time.Time
@@ -52,11 +53,8 @@ func (m *Machine) Withdrawn(now time.Time, v Verdict, votes []Vote) []Action {
 // unsay takes back what a verdict counted for.
 func (m *Machine) unsay(o *order, v Verdict) {
 	o.decided.remove(o.perm.position(v.Task))
-	if v.Undecided {
-		o.undecided--
-	} else {
-		o.accepted--
-	}
+	*o.count(v.Undecided, v.Stopped)--
+	delete(o.off, v.Task)
 	m.learn(o, v, true)
 }
 

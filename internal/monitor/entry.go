@@ -115,7 +115,7 @@ func (m *Monitor) read(e *Entry, st []byte) error {
 		if err != nil {
 			return err
 		}
-		e.Target, e.Reason = s.Target+" "+s.TargetSHA256.Short(), s.Reason
+		e.Target, e.Reason = s.Names(), s.Reason
 		return m.about(e, s.TargetSHA256)
 	case policy.Type:
 		e.Type = "policy"

@@ -99,9 +99,14 @@ func prune(tx *bolt.Tx, order canon.Digest) (votes int, gone []canon.Digest, mor
 	if err != nil || n == pruneBatch {
 		return votes, nil, true, err
 	}
-	if gone, err = dropLanes(tx, order[:]); err != nil {
+	if gone, err = dropStates(tx, order[:]); err != nil {
 		return votes, nil, false, err
 	}
+	lanes, err := dropLanes(tx, order[:])
+	if err != nil {
+		return votes, nil, false, err
+	}
+	gone = append(gone, lanes...)
 	e.Pruned = true
 	return votes, gone, false, tx.Bucket(bucketEnded).Put(order[:], encodeEnded(e))
 }

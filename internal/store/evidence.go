@@ -157,9 +157,14 @@ func (s *Store) PutAudit(v Verdict, output []byte, done func(error)) error {
 				return err
 			}
 		}
-		if gone, err = dropLanes(tx, task); err != nil {
+		if gone, err = dropStates(tx, task); err != nil {
 			return err
 		}
+		more, err := dropLanes(tx, task)
+		if err != nil {
+			return err
+		}
+		gone = append(gone, more...)
 		return putVerdict(tx, v)
 	}})
 }

@@ -52,13 +52,21 @@ func TestWithdraw(t *testing.T) {
 func TestDamagedEvidence(t *testing.T) {
 	v := sampleVote(1, 1, "x")
 	key := taskKey(v.Order, v.Task)
-	whole := encodeVerdict(Verdict{Outcome: v.Outcome(), Agree: 2, Evidence: &Evidence{Behind: []wire.Key{v.Worker}, Passed: []wire.Key{v.Worker}}})
-	if _, err := decodeVerdict(key, whole); err != nil {
-		t.Fatal(err)
-	}
-	for n := range whole {
-		if _, err := decodeVerdict(key, whole[:n]); err == nil {
-			t.Errorf("%d of %d bytes are taken", n, len(whole))
+	evidence := &Evidence{Behind: []wire.Key{v.Worker}, Passed: []wire.Key{v.Worker}}
+	for _, verdict := range []Verdict{
+		{Outcome: v.Outcome(), Agree: 2, Evidence: evidence},
+		{Undecided: true, Agree: 2, Evidence: evidence},
+		{Undecided: true, Stopped: true, Evidence: &Evidence{Round: 1}},
+	} {
+		whole := encodeVerdict(verdict)
+		back, err := decodeVerdict(key, whole)
+		if err != nil || back.Undecided != verdict.Undecided || back.Stopped != verdict.Stopped || back.Evidence.Round != verdict.Evidence.Round {
+			t.Fatalf("%+v is read as %+v (%v)", verdict, back, err)
+		}
+		for n := 3; n < len(whole); n++ {
+			if _, err := decodeVerdict(key, whole[:n]); err == nil {
+				t.Errorf("%d of %d bytes are taken", n, len(whole))
+			}
 		}
 	}
 }

@@ -87,7 +87,8 @@ func (s *Store) openFiles(limit int64) (*files, error) {
 	return f, nil
 }
 
-// named has the file of each lane's furthest checkpoint, and its network.
+// named has the file of each lane's furthest checkpoint and of what lanes have
+// passed, and their networks.
 func (s *Store) named() (map[canon.Digest]netip.Prefix, error) {
 	type lane struct {
 		order canon.Digest
@@ -104,6 +105,9 @@ func (s *Store) named() (map[canon.Digest]netip.Prefix, error) {
 	named := map[canon.Digest]netip.Prefix{}
 	for _, c := range best {
 		named[c.File] = c.Net
+	}
+	if err == nil {
+		err = s.EachState(func(c Checkpoint) error { named[c.File] = c.Net; return nil })
 	}
 	return named, err
 }
@@ -139,6 +143,14 @@ func (f *files) put(d canon.Digest, net netip.Prefix, data []byte) error {
 		return fmt.Errorf("writing checkpoint %s: %w", d.Short(), err)
 	}
 	return nil
+}
+
+// roomy reports whether there is room for what auditors may want, beside what
+// lanes go on from: half of the room is for that alone.
+func (f *files) roomy(net netip.Prefix) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.all <= f.max/2 && f.nets[net] <= f.max/networkShare/2
 }
 
 // remove forgets files. One that cannot be removed is cleared away at the next

@@ -41,7 +41,7 @@ func (s *Store) PutCheckpoint(c Checkpoint, file []byte, done func(kept bool, er
 	err = s.group.submit(write{
 		size: len(value),
 		apply: func(tx *bolt.Tx) (err error) {
-			kept, gone, err = putCheckpoint(tx, c)
+			kept, gone, err = putCheckpoint(tx, c, s.files.roomy)
 			return err
 		},
 		done: func(err error) {
@@ -58,9 +58,9 @@ func (s *Store) PutCheckpoint(c Checkpoint, file []byte, done func(kept bool, er
 }
 
 // putCheckpoint returns the file that is not needed any more.
-func putCheckpoint(tx *bolt.Tx, c Checkpoint) (kept bool, gone []canon.Digest, err error) {
+func putCheckpoint(tx *bolt.Tx, c Checkpoint, roomy func(netip.Prefix) bool) (kept bool, gone []canon.Digest, err error) {
 	if tx.Bucket(bucketVerdicts).Get(taskKey(c.Order, c.Task)) != nil {
-		return false, []canon.Digest{c.File}, nil
+		return false, unneeded(tx, c), nil
 	}
 	lanes := tx.Bucket(bucketLanes)
 	lane := laneKey(c.Order, c.Task, c.Lane)
@@ -71,9 +71,14 @@ func putCheckpoint(tx *bolt.Tx, c Checkpoint) (kept bool, gone []canon.Digest, e
 	case best.File == c.File:
 		return true, nil, nil
 	case best.Segments >= c.Segments:
-		return false, []canon.Digest{c.File}, nil
+		return false, unneeded(tx, c), nil
+	case best.Segments > 0 && roomy(best.Net):
+		gone, err = pass(tx, best)
 	case best.Segments > 0:
 		gone = []canon.Digest{best.File}
+	}
+	if err != nil {
+		return false, nil, err
 	}
 	value, err := encodeAuthor(c)
 	if err != nil {
@@ -119,14 +124,14 @@ func dropLanes(tx *bolt.Tx, prefix []byte) (files []canon.Digest, err error) {
 	return files, nil
 }
 
-// DropCheckpoints forgets all checkpoints of an order that has ended. It does
-// not wait.
+// DropCheckpoints forgets the checkpoints of an order that has ended, but for
+// those of disputed tasks. It does not wait.
 func (s *Store) DropCheckpoints(order canon.Digest, done func(error)) error {
 	var gone []canon.Digest
 	return s.group.submit(write{
 		now: true,
 		apply: func(tx *bolt.Tx) (err error) {
-			gone, err = dropLanes(tx, order[:])
+			gone, err = endAll(tx, order)
 			return err
 		},
 		done: func(err error) {

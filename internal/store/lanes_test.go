@@ -68,8 +68,8 @@ func has(t *testing.T, s *Store, d canon.Digest) bool {
 	return err == nil
 }
 
-// TestCheckpointsOfALane: the furthest is there, all authors are, and a restart
-// changes nothing.
+// TestCheckpointsOfALane: the furthest is there, what the lane has passed and all
+// authors are, and a restart changes nothing.
 func TestCheckpointsOfALane(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	s := open(t, dir)
@@ -82,7 +82,7 @@ func TestCheckpointsOfALane(t *testing.T) {
 		file []byte
 		kept bool
 		n    int
-	}{{a, fileA, true, 1}, {a, fileA, true, 1}, {b, fileB, true, 1}, {late, lateFile, false, 1}, {a, fileA, false, 1}, {other, otherFile, true, 2}} {
+	}{{a, fileA, true, 1}, {a, fileA, true, 1}, {b, fileB, true, 2}, {late, lateFile, false, 2}, {a, fileA, false, 2}, {other, otherFile, true, 3}} {
 		if kept := putCheckpointNow(t, s, put.c, put.file); kept != put.kept || onDisk(t, s) != put.n {
 			t.Errorf("checkpoint %d: kept %v, %d files", i, kept, onDisk(t, s))
 		}
@@ -91,7 +91,7 @@ func TestCheckpointsOfALane(t *testing.T) {
 		if got := checkpoints(t, s); len(got) != 3 || got[0] != a || got[1] != b || got[2] != other {
 			t.Errorf("%+v", got)
 		}
-		if has(t, s, a.File) || !has(t, s, b.File) || !has(t, s, other.File) || onDisk(t, s) != 2 {
+		if !has(t, s, a.File) || !has(t, s, b.File) || !has(t, s, other.File) || onDisk(t, s) != 3 {
 			t.Error("the wrong files are there")
 		}
 		closed(t, s)
@@ -194,4 +194,48 @@ func FuzzDecodeCheckpoint(f *testing.F) {
 			t.Fatalf("decoded %+v, encoded differently (%v)", c, err)
 		}
 	})
+}
+
+// TestStates: of what lanes have passed, eight are kept of a task, well spread;
+// they go with the verdict, unless transcripts differ, and then with the votes.
+func TestStates(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "data"))
+	defer closed(t, s)
+	order := canon.Sum([]byte("order"))
+	for task := range uint64(2) {
+		for n := range uint32(40) {
+			c, file := sampleCheckpoint(task, 0, 1, n+1)
+			putCheckpointNow(t, s, c, file)
+		}
+		all, err := s.States(order, task)
+		if err != nil || len(all) != maxStates+1 || all[maxStates].Segments != 40 {
+			t.Fatalf("%+v, %v", all, err)
+		}
+		last := uint32(0)
+		for _, c := range all {
+			if c.Segments-last > 16 || !has(t, s, c.File) {
+				t.Errorf("%d segments behind %d", c.Segments, last)
+			}
+			last = c.Segments
+		}
+	}
+	for i := range byte(2) { // task 1 is disputed
+		v := Vote{Vote: wire.Vote{Order: order, Task: 1, Transcript: canon.Digest{i}}, Worker: wire.Key{i}}
+		told := make(chan error, 1)
+		if err := s.PutLinks(&v, []byte{i}, func(err error) { told <- err }); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-told; err != nil {
+			t.Fatal(err)
+		}
+	}
+	for task, want := range []int{0, maxStates} {
+		putVerdictNow(t, s, Verdict{Order: order, Task: uint64(task), Undecided: true})
+		if all, err := s.States(order, uint64(task)); err != nil || len(all) != want {
+			t.Errorf("task %d: %d are left, %v", task, len(all), err)
+		}
+	}
+	if n := onDisk(t, s); n != maxStates {
+		t.Errorf("%d files are left", n)
+	}
 }

@@ -16,7 +16,7 @@ import (
 
 // Schema is what this version writes, and all that it reads. Opening a store of
 // an older schema that migrations knows makes it one of this.
-const Schema = "countersign-store/4"
+const Schema = "countersign-store/5"
 
 // ErrInUse is a data directory that another process has open.
 var ErrInUse = errors.New("another hub uses it")
@@ -41,12 +41,14 @@ var (
 	bucketWithdrawn = []byte("withdrawn") // how many verdicts on a task were
 	bucketCredit    = []byte("credit")    // of votes that were removed, by worker
 	bucketLinks     = []byte("links")     // of transcripts, of tasks that are open or disputed
+	bucketStates    = []byte("states")    // checkpoints that lanes have passed, for auditors
+	bucketRefuted   = []byte("refuted")   // transcripts that auditors found wrong
 	keySchema       = []byte("schema")
 )
 
 // buckets are those of the schema, beside the log's.
 var buckets = [][]byte{bucketMeta, bucketReleases, bucketOrders, bucketStops, bucketPolicies, bucketIndex, bucketInputs, bucketOperator,
-	bucketVotes, bucketVerdicts, bucketOutputs, bucketLanes, bucketRevoked, bucketSpent, bucketEnded, bucketBehind, bucketWithdrawn, bucketCredit, bucketLinks}
+	bucketVotes, bucketVerdicts, bucketOutputs, bucketLanes, bucketRevoked, bucketSpent, bucketEnded, bucketBehind, bucketWithdrawn, bucketCredit, bucketLinks, bucketStates, bucketRefuted}
 
 // migrations bring a store one schema further, in the transaction that says so.
 var migrations = map[string]struct {
@@ -55,6 +57,7 @@ var migrations = map[string]struct {
 }{
 	"countersign-store/2": {"countersign-store/3", func(*bolt.Tx) error { return nil }}, // it has fewer buckets
 	"countersign-store/3": {"countersign-store/4", func(*bolt.Tx) error { return nil }}, // it has fewer buckets, and no evidence
+	"countersign-store/4": {"countersign-store/5", func(*bolt.Tx) error { return nil }}, // it has fewer buckets
 }
 
 // Options of Open; nil is usable.

@@ -16,13 +16,14 @@ type Verdict struct {
 	Order     canon.Digest
 	Task      uint64
 	Undecided bool // the Outcome is zero
+	Stopped   bool // undecided, because somebody stopped the task
 	Outcome   wire.Outcome
 	Agree     int
 	Evidence  *Evidence // of a verdict by credibility, which can be withdrawn
 }
 
 // PutVerdict makes a verdict durable, forgets the outputs that lost and the task's
-// checkpoints, and then calls done. A verdict that is there stays. If PutVerdict returns an error,
+// checkpoints, unless its transcripts differ, and then calls done. A verdict that is there stays. If PutVerdict returns an error,
 // done is not called. It never waits for room, so that it may be called when a
 // vote is told to be durable; verdicts are no more than votes.
 func (s *Store) PutVerdict(v Verdict, done func(error)) error {
@@ -31,7 +32,7 @@ func (s *Store) PutVerdict(v Verdict, done func(error)) error {
 		if err := putVerdict(tx, v); err != nil {
 			return err
 		}
-		gone, err = dropLanes(tx, taskKey(v.Order, v.Task))
+		gone, err = endLanes(tx, taskKey(v.Order, v.Task))
 		return err
 	}
 	return s.group.submit(write{size: len(encodeVerdict(v)), now: true, apply: apply, done: func(err error) {
@@ -54,7 +55,7 @@ func putVerdict(tx *bolt.Tx, v Verdict) error {
 	if err := dropLinks(tx, task); err != nil {
 		return err
 	}
-	if v.Evidence != nil { // what lost may win another time
+	if v.Evidence != nil && !v.Stopped { // what lost may win another time
 		return putBehind(tx, v, task)
 	}
 	outputs := tx.Bucket(bucketOutputs)
@@ -85,7 +86,7 @@ func putBehind(tx *bolt.Tx, v Verdict, task []byte) error {
 // final reports whether a task has a verdict that is never withdrawn.
 func final(tx *bolt.Tx, task []byte) bool {
 	b := tx.Bucket(bucketVerdicts).Get(task)
-	return len(b) >= 2 && binary.BigEndian.Uint16(b)&inRounds == 0
+	return len(b) >= 2 && (binary.BigEndian.Uint16(b)&inRounds == 0 || len(b) > 2 && b[2] == partsStopped)
 }
 
 // Verdicts calls each for every verdict, in the order of order and task.
@@ -133,8 +134,14 @@ func (s *Store) Results(order canon.Digest, from uint64, n, size int) (page []Re
 }
 
 // A verdict's value: votes that agree, then the outcome, unless undecided, then
-// the evidence, if there is any, which the first bit says; a byte before it is 1
-// if there is an outcome.
+// the evidence, if there is any, which the first bit says; a byte before it says
+// whether there is an outcome.
+const (
+	partsUndecided = iota
+	partsDecided
+	partsStopped // undecided, too
+)
+
 func encodeVerdict(v Verdict) []byte {
 	agree := uint16(v.Agree)
 	if v.Evidence == nil {
@@ -145,10 +152,13 @@ func encodeVerdict(v Verdict) []byte {
 		return appendOutcome(b, v.Outcome)
 	}
 	b := binary.BigEndian.AppendUint16(nil, agree|inRounds)
-	if v.Undecided {
-		return appendEvidence(append(b, 0), v.Evidence)
+	switch {
+	case v.Stopped:
+		return appendEvidence(append(b, partsStopped), v.Evidence)
+	case v.Undecided:
+		return appendEvidence(append(b, partsUndecided), v.Evidence)
 	}
-	return appendEvidence(appendOutcome(append(b, 1), v.Outcome), v.Evidence)
+	return appendEvidence(appendOutcome(append(b, partsDecided), v.Outcome), v.Evidence)
 }
 
 // parts takes a verdict's value apart.
@@ -162,9 +172,9 @@ func parts(b []byte) (agree int, outcome, evidence []byte, ok bool) {
 	}
 	agree &^= inRounds
 	switch {
-	case len(b) > 1 && b[0] == 0:
+	case len(b) > 1 && (b[0] == partsUndecided || b[0] == partsStopped):
 		return agree, nil, b[1:], true
-	case len(b) > 1+outcomeSize && b[0] == 1:
+	case len(b) > 1+outcomeSize && b[0] == partsDecided:
 		return agree, b[1 : 1+outcomeSize], b[1+outcomeSize:], true
 	}
 	return 0, nil, nil, false
@@ -178,6 +188,7 @@ func decodeVerdict(k, b []byte) (v Verdict, err error) {
 	v.Order, v.Task = canon.Digest(k[:32]), binary.BigEndian.Uint64(k[32:])
 	v.Agree = agree
 	if evidence != nil {
+		v.Stopped = b[2] == partsStopped
 		if v.Evidence, err = decodeEvidence(evidence); err != nil {
 			return v, fmt.Errorf("verdict %x: %w", k, err)
 		}

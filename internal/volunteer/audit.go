@@ -33,6 +33,9 @@ type AuditReport struct {
 	Disputed  uint64         `json:"disputed"`  // tasks on which votes differ
 	Sampled   uint64         `json:"sampled"`
 	Verdicts  map[string]int `json:"verdicts"` // decided, confirmed or overturned
+	Refuted   uint64         `json:"refuted"`  // transcripts, by one segment of theirs
+	Ran       uint64         `json:"segments_run"`
+	Segments  uint64         `json:"segments"` // of the tasks that were looked at
 	Liars     []Liar         `json:"liars"`    // by task
 }
 
@@ -56,7 +59,7 @@ func Audit(ctx context.Context, opt AuditOptions) (*AuditReport, error) {
 	if v.order.Redundancy.First != nil {
 		return nil, fmt.Errorf("the first outcome of each task counts in order %s: another run proves nothing", opt.Order.Short())
 	}
-	a := &auditor{verifier: v, opt: &opt, votes: map[uint64][]wire.VoteLine{}, decided: map[uint64]bool{}}
+	a := &auditor{verifier: v, opt: &opt, votes: map[uint64][]*wire.VoteLine{}, decided: map[uint64]bool{}, disputes: map[uint64]bool{}, accepted: map[uint64]canon.Digest{}}
 	a.report = AuditReport{Order: opt.Order, Auditor: wire.KeyOf(opt.Key.Public().(ed25519.PublicKey)), Verdicts: map[string]int{}, Liars: []Liar{}}
 	if opt.SamplePermille < 0 {
 		opt.SamplePermille = v.order.AuditPermille
@@ -66,7 +69,7 @@ func Audit(ctx context.Context, opt AuditOptions) (*AuditReport, error) {
 		return nil, err
 	}
 	for i, task := range tasks {
-		if err := a.audit(ctx, task); err != nil {
+		if err := a.look(ctx, task); err != nil {
 			return nil, fmt.Errorf("auditing task %d: %w", task, err)
 		}
 		if opt.Progress != nil {
@@ -78,20 +81,40 @@ func Audit(ctx context.Context, opt AuditOptions) (*AuditReport, error) {
 
 type auditor struct {
 	*verifier
-	opt     *AuditOptions
-	votes   map[uint64][]wire.VoteLine // of tasks with votes that differ, or without a verdict
-	decided map[uint64]bool            // by an auditor already
-	report  AuditReport
+	opt      *AuditOptions
+	votes    map[uint64][]*wire.VoteLine // of tasks with votes that differ, or without a verdict
+	decided  map[uint64]bool             // by an auditor already
+	disputes map[uint64]bool             // tasks on which votes differ, and nothing else is asked
+	accepted map[uint64]canon.Digest     // transcripts
+	report   AuditReport
+}
+
+// look settles a dispute by the segment that it is about, and runs the whole
+// task where that is not enough.
+func (a *auditor) look(ctx context.Context, task uint64) error {
+	if a.disputes[task] {
+		err := a.settle(ctx, task)
+		if err == nil {
+			a.report.Segments += uint64(a.longest(task))
+		}
+		if !errors.Is(err, errWhole) {
+			return err
+		}
+	}
+	return a.audit(ctx, task)
 }
 
 // choose lists the tasks to run, the ones that wait for it first.
 func (a *auditor) choose(ctx context.Context) ([]uint64, error) {
 	var escalated, sampled []uint64
 	err := a.hub.Results(ctx, a.opt.Order, 0, func(line wire.ResultLine) error {
+		a.accepted[line.Task] = line.Transcript
 		switch {
 		case line.Task >= a.order.Tasks():
 			return fmt.Errorf("the hub has a result of task %d, there are %d", line.Task, a.order.Tasks())
 		case line.Audited:
+			a.decided[line.Task] = true
+		case line.End == wire.Stopped: // nobody wants it
 			a.decided[line.Task] = true
 		case line.End == wire.Undecided:
 			escalated = append(escalated, line.Task)
@@ -124,15 +147,17 @@ func (a *auditor) disputed(ctx context.Context, chosen ...[]uint64) (disputed []
 			wanted[t] = true
 		}
 	}
-	var group []wire.VoteLine
+	var group []*wire.VoteLine
 	settle := func() {
 		if len(group) == 0 || a.decided[group[0].Vote.Task] {
 			return
 		}
 		task := group[0].Vote.Task
-		differ := slices.ContainsFunc(group, func(l wire.VoteLine) bool { return l.Vote.Outcome() != group[0].Vote.Outcome() })
+		counted := slices.DeleteFunc(slices.Clone(group), func(l *wire.VoteLine) bool { return l.Refuted })
+		differ := slices.ContainsFunc(counted, func(l *wire.VoteLine) bool { return l.Vote.Outcome() != counted[0].Vote.Outcome() })
 		if differ && !wanted[task] {
 			disputed = append(disputed, task)
+			a.disputes[task] = true
 		}
 		if differ || wanted[task] {
 			a.votes[task] = group
@@ -143,7 +168,7 @@ func (a *auditor) disputed(ctx context.Context, chosen ...[]uint64) (disputed []
 			settle()
 			group = nil
 		}
-		group = append(group, l)
+		group = append(group, &l)
 	})
 	settle()
 	return disputed, err
@@ -187,13 +212,15 @@ func (a *auditor) audit(ctx context.Context, task uint64) error {
 	if !o.End.Voted() {
 		return fmt.Errorf("it could not be run here: %s (%s)", o.Detail, o.End)
 	}
+	a.report.Ran += uint64(len(o.Links))
+	a.report.Segments += uint64(len(o.Links))
 	found := wire.Audit{Type: wire.AuditType, Order: a.opt.Order, Task: task, Module: a.rel.ModuleSHA256, Input: canon.Sum(input), End: wire.End(o.End),
 		Code: o.Code, Fuel: o.Fuel, Output: canon.Sum(o.Output), Segments: uint32(len(o.Links)), Transcript: o.Transcript()}
 	if err := a.post(ctx, found, o.Output); err != nil {
 		return err
 	}
 	for _, l := range a.votes[task] {
-		if what := accuse(&l, &found, o); what != "" {
+		if what := accuse(l, &found, o); what != "" {
 			a.report.Liars = append(a.report.Liars, Liar{task, l.Worker, what})
 		}
 	}

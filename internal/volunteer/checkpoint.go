@@ -54,12 +54,18 @@ func (v *Volunteer) resume(t *task, r *release.Release) (*sandbox.Checkpoint, er
 	if f.Worker == v.key {
 		t.reached.from = at.From
 	}
-	links := make([]canon.Digest, 0, at.Segments)
+	from := standing(f)
+	t.reached.told = len(from.Links)
+	return from, nil
+}
+
+// standing is where a run goes on from a checkpoint.
+func standing(f *wire.CheckpointFile) *sandbox.Checkpoint {
+	links := make([]canon.Digest, 0, f.Reached.Segments)
 	for link := range slices.Chunk(f.Links, wire.LinkSize) {
 		links = append(links, canon.Digest(link))
 	}
-	t.reached.told = len(links)
-	return &sandbox.Checkpoint{Fuel: at.Fuel, Links: links, State: f.State, Output: f.Output}, nil
+	return &sandbox.Checkpoint{Fuel: f.Reached.Fuel, Links: links, State: f.State, Output: f.Output}
 }
 
 // checkpoint fetches a checkpoint and makes sure that it is what its author

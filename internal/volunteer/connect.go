@@ -5,7 +5,9 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -42,9 +44,9 @@ func (v *Volunteer) join(ctx context.Context) (_ *websocket.Conn, begun []wire.F
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
 	defer context.AfterFunc(v.settled, cancel)() // then there is no reason to join
-	conn, _, err := websocket.Dial(ctx, v.url, &websocket.DialOptions{Subprotocols: []string{wire.Subprotocol}})
+	conn, answer, err := websocket.Dial(ctx, v.url, &websocket.DialOptions{Subprotocols: []string{wire.Subprotocol}})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, hinted(err, answer)
 	}
 	conn.SetReadLimit(wire.MaxToWorker)
 	if conn.Subprotocol() != wire.Subprotocol {
@@ -87,9 +89,35 @@ func (v *Volunteer) greet(ctx context.Context, conn *websocket.Conn) ([]wire.Fro
 // refusedBy is the error for a message that does not continue the greeting.
 func refusedBy(m wire.FromHub) error {
 	if e, ok := m.(*wire.Error); ok {
-		return canon.Fail(e.Code, "the hub says: %s", e.Message)
+		return closedBy(e)
 	}
 	return canon.Fail(wire.CodeMessage, "the hub sent a %T where the greeting goes on", m)
+}
+
+// busyError is one after which the hub wants to be left alone for a while.
+type busyError struct {
+	retry time.Duration
+	err   error
+}
+
+func (e *busyError) Error() string { return e.err.Error() }
+func (e *busyError) Unwrap() error { return e.err }
+
+// closedBy is the error for the hub's last word.
+func closedBy(e *wire.Error) error {
+	return &busyError{time.Duration(e.Retry) * time.Second, canon.Fail(e.Code, "the hub says: %s", e.Message)}
+}
+
+// hinted adds what an answer over HTTP says about coming again.
+func hinted(err error, answer *http.Response) error {
+	if answer == nil {
+		return err
+	}
+	seconds, bad := strconv.ParseUint(answer.Header.Get("Retry-After"), 10, 32)
+	if bad != nil {
+		return err // none, or a date, which no hub sends
+	}
+	return &busyError{time.Duration(seconds) * time.Second, err}
 }
 
 // receive returns the messages of the next frame, of which there is one at least.

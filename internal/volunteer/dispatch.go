@@ -124,6 +124,8 @@ func falls(l *wire.Lease, k *wire.Kill) bool {
 		return k.Target == l.Order.String()
 	case wire.KillRelease:
 		return k.Target == l.Release.String()
+	case wire.KillTask:
+		return k.Target == wire.TaskTarget(l.Order, l.Task)
 	case wire.KillLease:
 		return k.Target == l.ID.String()
 	}

@@ -52,6 +52,7 @@ type Reverification struct {
 	Tasks     uint64       `json:"tasks"`     // of the order
 	Results   uint64       `json:"results"`   // accepted by the hub
 	Undecided uint64       `json:"undecided"` // tasks on which votes disagreed
+	Stopped   uint64       `json:"stopped"`   // tasks that somebody stopped
 	Rerun     uint64       `json:"rerun"`
 	Equal     uint64       `json:"equal"`
 	Different []Difference `json:"different"` // by task
@@ -113,12 +114,14 @@ func openVerifier(ctx context.Context, opt *ReverifyOptions) (*verifier, error) 
 		}
 		src.trust = f
 	}
+	v.source = src
 	return v, v.fetch(ctx, src)
 }
 
 type verifier struct {
 	opt    *ReverifyOptions
 	hub    *client.Client
+	source *source
 	order  *release.Order
 	rel    *release.Release
 	module []byte
@@ -217,8 +220,12 @@ func (v *verifier) results(ctx context.Context, lines chan<- wire.ResultLine) er
 			return fmt.Errorf("results of order %s: task %d comes out of order, or is none of its %d tasks", v.opt.Order.Short(), line.Task, v.report.Tasks)
 		}
 		next = line.Task + 1
-		if line.End == wire.Undecided {
+		switch line.End {
+		case wire.Undecided:
 			v.count(func(r *Reverification) { r.Undecided++ })
+			return nil
+		case wire.Stopped:
+			v.count(func(r *Reverification) { r.Stopped++ })
 			return nil
 		}
 		v.count(func(r *Reverification) { r.Results++ })
@@ -288,12 +295,16 @@ func badEnd(o sandbox.Outcome) string {
 }
 
 func (v *verifier) run(ctx context.Context, task uint64, input []byte) (sandbox.Outcome, error) {
-	o, err := v.opt.Engine.Run(ctx, sandbox.Task{SHA256: v.rel.ModuleSHA256, Module: v.module, Input: input, Args: v.order.Parameters,
-		Seed: sandbox.Seed(v.opt.Order, task), Limits: limitsOf(v.rel)})
+	o, err := v.opt.Engine.Run(ctx, v.task(task, input))
 	if err == nil && o.End == sandbox.Cancelled {
 		err = context.Cause(ctx)
 	}
 	return o, err
+}
+
+func (v *verifier) task(number uint64, input []byte) sandbox.Task {
+	return sandbox.Task{SHA256: v.rel.ModuleSHA256, Module: v.module, Input: input, Args: v.order.Parameters,
+		Seed: sandbox.Seed(v.opt.Order, number), Limits: limitsOf(v.rel)}
 }
 
 // differ says how an accepted result is not what the task came to, or "".

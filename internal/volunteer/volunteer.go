@@ -71,8 +71,9 @@ var ErrVanished = errors.New("the volunteer vanished")
 const (
 	defaultAgent  = "countersign-native/0.1.0"
 	defaultLinger = 5 * time.Second
-	defaultRetry  = time.Second
+	defaultRetry  = 5 * time.Second
 	maxRetry      = time.Minute
+	maxHint       = 10 * time.Minute // however long the hub wants to be left alone
 	// A connection that lasted this long was a good one.
 	goodConnection = 10 * time.Second
 )
@@ -202,9 +203,7 @@ func (v *Volunteer) Run(ctx context.Context) error {
 		if time.Since(began) >= goodConnection {
 			retry = v.opt.Retry
 		}
-		// All volunteers of a hub that restarts lose it at once; they must not
-		// come back at once.
-		delay := retry/2 + rand.N(retry/2+1)
+		delay := pause(retry, err)
 		v.log.Warn("no connection to the hub", "error", err, "again_in", delay.Round(time.Millisecond))
 		retry = min(2*retry, maxRetry)
 		select {
@@ -213,6 +212,19 @@ func (v *Volunteer) Run(ctx context.Context) error {
 		case <-linger.Done():
 		}
 	}
+}
+
+// pause is how long to wait before the next connection: some of the longest
+// that is due, and what the hub asks for if that is more. All volunteers of a hub
+// that restarts lose it at once; they must not come back at once.
+func pause(longest time.Duration, err error) time.Duration {
+	delay := longest/10 + rand.N(longest*9/10+1)
+	var busy *busyError
+	if errors.As(err, &busy) {
+		hint := min(busy.retry, maxHint)
+		delay = max(delay, hint+rand.N(hint/4+1))
+	}
+	return delay
 }
 
 // stop begins the end of Run, and cuts the connection if that takes too long.

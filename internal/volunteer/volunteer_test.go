@@ -345,8 +345,11 @@ func TestStopReturnsLeases(t *testing.T) {
 
 func TestKill(t *testing.T) {
 	for name, kill := range map[string]func(s *scene) *wire.Kill{
-		"all":     func(*scene) *wire.Kill { return &wire.Kill{Scope: wire.KillAll} },
-		"order":   func(s *scene) *wire.Kill { return &wire.Kill{Scope: wire.KillOrder, Target: s.orderID.String()} },
+		"all":   func(*scene) *wire.Kill { return &wire.Kill{Scope: wire.KillAll} },
+		"order": func(s *scene) *wire.Kill { return &wire.Kill{Scope: wire.KillOrder, Target: s.orderID.String()} },
+		"task": func(s *scene) *wire.Kill {
+			return &wire.Kill{Scope: wire.KillTask, Target: wire.TaskTarget(s.orderID, 1)}
+		},
 		"release": func(s *scene) *wire.Kill { return &wire.Kill{Scope: wire.KillRelease, Target: s.relID.String()} },
 		"lease":   func(*scene) *wire.Kill { return &wire.Kill{Scope: wire.KillLease, Target: wire.LeaseID{1}.String()} },
 	} {
@@ -361,6 +364,7 @@ func TestKill(t *testing.T) {
 			for _, scope := range []wire.Scope{wire.KillOrder, wire.KillRelease} { // of something else
 				c.send(&wire.Kill{Scope: scope, Target: canon.Sum(nil).String()})
 			}
+			c.send(&wire.Kill{Scope: wire.KillTask, Target: wire.TaskTarget(s.orderID, 9)})
 			c.send(&wire.Kill{Scope: wire.KillLease, Target: wire.LeaseID{9}.String()})
 			c.send(s.lease(2, 2))
 			k := kill(s)
@@ -370,10 +374,10 @@ func TestKill(t *testing.T) {
 			if r.Reason != wire.ReturnKilled || !strings.Contains(r.Detail, k.Reason) {
 				t.Errorf("%+v", r)
 			}
-			if name == "lease" && r.ID != (wire.LeaseID{1}) {
+			if (name == "lease" || name == "task") && r.ID != (wire.LeaseID{1}) {
 				t.Errorf("%v was killed", r.ID)
 			}
-			if name != "lease" { // the one that waited, too
+			if name != "lease" && name != "task" { // the one that waited, too
 				if r := next[*wire.Return](c); r.Reason != wire.ReturnKilled {
 					t.Errorf("%+v", r)
 				}

@@ -120,7 +120,7 @@ func (v *Volunteer) run(t *task, order *release.Order, r *release.Release, modul
 		SHA256: r.ModuleSHA256, Module: module, Input: t.input, Args: order.Parameters, Seed: sandbox.Seed(l.Order, l.Task),
 		Limits: limitsOf(r),
 		From:   from, Checkpoint: func(at *sandbox.Checkpoint) { v.pass(t, r, at) },
-		Deadline: time.Duration(r.Limits.Seconds) * time.Second,
+		Deadline: order.RunFor(r),
 		Progress: func(permille int, text string, fuel uint64) {
 			v.report(t, func(p *wire.Progress) { p.Permille, p.Text, p.Fuel = uint32(permille), text, fuel })
 		},

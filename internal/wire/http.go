@@ -64,6 +64,7 @@ type OrderInfo struct {
 	Tasks            uint64       `json:"tasks"`
 	Accepted         uint64       `json:"accepted"`  // tasks with an accepted outcome
 	Undecided        uint64       `json:"undecided"` // tasks on which too many votes disagreed
+	Stopped          uint64       `json:"stopped"`   // tasks that somebody stopped one by one
 	Withdrawn        uint64       `json:"withdrawn"` // verdicts, because a worker behind them was caught
 	Votes            uint64       `json:"votes"`     // on disk
 	Leases           int          `json:"leases"`    // lent now
@@ -83,7 +84,7 @@ func (o *OrderInfo) Ended() bool { return o.State != "queued" && o.State != "run
 // ResultLine is one line of GET /v1/orders/<digest>/results.
 type ResultLine struct {
 	Task   uint64 `json:"task"`
-	End    End    `json:"end"` // or Undecided
+	End    End    `json:"end"` // or Undecided, or Stopped
 	Code   uint32 `json:"code"`
 	Fuel   uint64 `json:"fuel"`
 	Output []byte `json:"output"`
@@ -101,6 +102,9 @@ type ResultLine struct {
 // Undecided stands in a ResultLine for the end of a task whose votes disagree
 // beyond the limit of docs/spec/job.md; the other members are zero then.
 const Undecided End = "undecided"
+
+// Stopped stands there for the end of a task that somebody stopped.
+const Stopped End = "stopped"
 
 // StatusInfo answers GET /v1/status.
 type StatusInfo struct {
@@ -164,8 +168,8 @@ type TrustInfo struct {
 
 // KillRequest is the body of POST /v1/kill, with the operator's token.
 type KillRequest struct {
-	Scope  Scope  `json:"scope"` // all, order or release
-	Target string `json:"target"`
+	Scope  Scope  `json:"scope"`  // all, release, order or task
+	Target string `json:"target"` // "", a digest, or a TaskTarget
 	Reason string `json:"reason"`
 }
 
@@ -232,7 +236,8 @@ type VoteLine struct {
 	Sheet     *Place     `json:"sheet,omitempty"` // that is signed, and the vote's place on it
 	Net       string     `json:"net"`
 	At        canon.Time `json:"at"`
-	Links     []byte     `json:"links,omitempty"` // of its transcript, of a disputed task of several segments
+	Links     []byte     `json:"links,omitempty"`   // of its transcript, of a disputed task of several segments
+	Refuted   bool       `json:"refuted,omitempty"` // an auditor found a segment of it wrong
 }
 
 // Seal is the worker's, of the vote.

@@ -68,8 +68,8 @@ func (m *Refused) members(c *codec) {
 func (*Kill) kind() string { return "kill" }
 func (*Kill) fromHub()     {}
 func (m *Kill) members(c *codec) {
-	enum(c, "scope", &m.Scope, KillAll, KillOrder, KillRelease, KillLease)
-	c.text("target", &m.Target, 0, 64)
+	enum(c, "scope", &m.Scope, KillAll, KillOrder, KillRelease, KillTask, KillLease)
+	c.text("target", &m.Target, 0, maxTarget)
 	c.text("reason", &m.Reason, 0, MaxReason)
 	if c.err == nil && !m.Scope.takes(m.Target) {
 		c.fail("target %q does not go with scope %q", m.Target, m.Scope)
@@ -83,6 +83,9 @@ func (s Scope) takes(target string) bool {
 		return target == ""
 	case KillLease:
 		_, err := ParseLeaseID(target)
+		return err == nil
+	case KillTask:
+		_, _, err := ParseTaskTarget(target)
 		return err == nil
 	}
 	_, err := canon.ParseDigest(target)
@@ -98,6 +101,7 @@ func (*Error) fromHub()     {}
 func (m *Error) members(c *codec) {
 	c.code("code", &m.Code, 1)
 	c.text("message", &m.Message, 0, MaxErrorText)
+	integer(c, "retry", &m.Retry, 0, MaxRetry)
 }
 
 func (*Join) kind() string { return "join" }

@@ -150,7 +150,7 @@ type Refused struct {
 // Kill ends work.
 type Kill struct {
 	Scope  Scope
-	Target string // digest, lease id, or "" for all
+	Target string // digest, TaskTarget, lease id, or "" for all
 	Reason string
 }
 
@@ -161,6 +161,7 @@ const (
 	KillAll     Scope = "all"
 	KillOrder   Scope = "order"
 	KillRelease Scope = "release"
+	KillTask    Scope = "task"
 	KillLease   Scope = "lease"
 )
 
@@ -171,6 +172,7 @@ type Resume struct{}
 type Error struct {
 	Code    string
 	Message string
+	Retry   uint32 // seconds after which to come again; 0: as the worker likes
 }
 
 // Join proves the worker's key.

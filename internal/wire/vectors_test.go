@@ -250,7 +250,7 @@ func badMessages(t *testing.T) map[string]string {
 		}
 		return strings.Replace(good[kind], old, new, 1)
 	}
-	id, checkpoint := testID.String(), canon.Sum([]byte("checkpoint")).String()
+	id, checkpoint, digest := testID.String(), canon.Sum([]byte("checkpoint")).String(), canon.Sum([]byte("order")).String()
 	return map[string]string{
 		"to_worker empty":                    "",
 		"to_worker null":                     "null",
@@ -324,10 +324,17 @@ func badMessages(t *testing.T) map[string]string {
 		"to_worker kill all target":          `{"type":"kill","scope":"all","target":"` + id + `","reason":""}`,
 		"to_worker kill order empty":         `{"type":"kill","scope":"order","target":"","reason":""}`,
 		"to_worker kill order id":            `{"type":"kill","scope":"order","target":"` + id + `","reason":""}`,
+		"to_worker kill task none":           `{"type":"kill","scope":"task","target":"` + digest + `","reason":""}`,
+		"to_worker kill task empty":          `{"type":"kill","scope":"task","target":"` + digest + `/","reason":""}`,
+		"to_worker kill task zero":           `{"type":"kill","scope":"task","target":"` + digest + `/01","reason":""}`,
+		"to_worker kill task large":          `{"type":"kill","scope":"task","target":"` + digest + `/` + fmt.Sprint(MaxTask+1) + `","reason":""}`,
+		"to_worker kill task upper":          `{"type":"kill","scope":"task","target":"` + strings.ToUpper(digest) + `/1","reason":""}`,
 		"to_worker kill reason long":         `{"type":"kill","scope":"all","target":"","reason":"` + strings.Repeat("x", MaxReason+1) + `"}`,
-		"to_worker error code empty":         `{"type":"error","code":"","message":""}`,
-		"to_worker error not ascii":          `{"type":"error","code":"slow","message":"caf` + "\u00e9" + `"}`,
-		"to_worker error control":            `{"type":"error","code":"slow","message":"a\u0007"}`,
+		"to_worker error code empty":         `{"type":"error","code":"","message":"","retry":0}`,
+		"to_worker error not ascii":          `{"type":"error","code":"slow","message":"caf` + "\u00e9" + `","retry":0}`,
+		"to_worker error retry none":         `{"type":"error","code":"slow","message":""}`,
+		"to_worker error retry large":        `{"type":"error","code":"slow","message":"","retry":3601}`,
+		"to_worker error control":            `{"type":"error","code":"slow","message":"a\u0007","retry":0}`,
 		"to_hub duplicate member":            `{"type":"want","leases":1,"leases":2}`,
 		"to_hub escaped text":                swap("join", "test/1", `\u0074est/1`),
 		"to_hub escaped slash":               swap("join", "test/1", `test\/1`),

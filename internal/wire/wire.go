@@ -19,10 +19,12 @@ const (
 	WorkPath    = "/v1/work"
 
 	MaxToHub      = 4 << 20 // bytes of one frame
+	MaxJoin       = 8 << 10 // bytes of a frame before the welcome
 	MaxToWorker   = 1 << 20
 	MaxBatch      = 64   // messages in a frame
 	MaxRate       = 1000 // messages a second that a hub takes of a worker
 	MaxBurst      = 2000 // that it takes at once
+	RateBytes     = 4096 // of a frame, that count as a message more
 	MaxWant       = 64
 	MaxInput      = 65536   // bytes of one task's input
 	MaxProof      = 40      // hashes that prove an input
@@ -40,6 +42,7 @@ const (
 	MaxText       = 256
 	MaxReason     = 200
 	MaxErrorText  = 1000
+	MaxRetry      = 3600 // seconds
 
 	JoinTimeout   = 10 * time.Second
 	ProgressEvery = time.Second     // for each lease, at most

@@ -111,6 +111,7 @@ for (const [scope, target] of [
   ["all", () => ""],
   ["release", (_: ScriptedHub, digest: string) => digest],
   ["order", (hub: ScriptedHub) => hub.order],
+  ["task", (hub: ScriptedHub) => `${hub.order}/0`],
   ["lease", (hub: ScriptedHub) => [...hub.leased][0]!],
 ] as const) {
   test(`the hub's kill of ${scope} ends an endless loop`, async () => {

@@ -8,8 +8,9 @@ import {
 } from "./wire.ts";
 
 const agent = "countersign-browser/0.1.0";
-const firstDelay = 1_000;
+const firstDelay = 5_000;
 const maxDelay = 60_000;
+const maxHint = 600_000; // however long the hub wants to be left alone
 /** A connection that lasted this long was a good one: the next delay is short again. */
 const goodMillis = 10_000;
 const maxReturns = 64;
@@ -43,6 +44,7 @@ export class Link {
   #openedAt = 0;
   #attempt = 0;
   #why = "";
+  #hint = 0; // milliseconds that the hub asked for
   #session = ""; // to come back with, in the place of the site's token
   #callOff: () => void = () => {};
   #wanted = 0;
@@ -132,7 +134,7 @@ export class Link {
   async #greet(socket: Socket, message: FromHub): Promise<void> {
     if (message.type === "error") {
       this.#session = ""; // it may be the reason
-      return this.#failed(message.code, message.message);
+      return this.#failed(message);
     }
     if (message.type === "hello" && this.#stage === "hello") {
       this.#stage = "welcome";
@@ -162,7 +164,7 @@ export class Link {
       case "welcome":
         throw new WireError(`a second ${message.type}`);
       case "error":
-        return this.#failed(message.code, message.message);
+        return this.#failed(message);
       case "ack":
       case "refused":
         this.#offers.delete(message.id);
@@ -174,8 +176,9 @@ export class Link {
     this.events.message(message);
   }
 
-  #failed(code: string, message: string): void {
+  #failed({ code, message, retry }: Extract<FromHub, { type: "error" }>): void {
     this.#why = `${message} (${code})`;
+    this.#hint = Math.min(retry * 1000, maxHint);
   }
 
   #closed(socket: Socket): void {
@@ -185,7 +188,9 @@ export class Link {
     this.#stage = "closed";
     const longest = Math.min(maxDelay, firstDelay * 2 ** this.#attempt++);
     // All volunteers of a hub that restarts lose it at once; they must not come back at once.
-    this.#callOff = this.env.after(longest * (0.5 + this.env.random() / 2), () => this.start());
+    const delay = longest * (0.1 + 0.9 * this.env.random());
+    this.#callOff = this.env.after(Math.max(delay, this.#hint * (1 + this.env.random() / 4)), () => this.start());
+    this.#hint = 0;
     this.events.lost(this.#why);
   }
 }

@@ -23,6 +23,7 @@ export type Order = {
   readonly audit_permille?: number;
   readonly complete_permille: number;
   readonly priority: number;
+  readonly deadline_seconds?: number;
   readonly not_before: string;
   readonly expires: string;
 };
@@ -47,7 +48,7 @@ export async function openOrder(statement: Bytes, signature: Bytes, trusted: rea
 
 function rebuild(value: unknown): Order {
   const own = typeof value === "object" && value !== null ? Object.keys(value) : [];
-  const optional = ["after", "parameters", "audit_permille"].filter((n) => own.includes(n));
+  const optional = ["after", "parameters", "audit_permille", "deadline_seconds"].filter((n) => own.includes(n));
   const m = members(value, ...optional, "type", "title", "release_sha256", "input", "redundancy", "complete_permille", "priority", "not_before", "expires");
   const parameters = m.has("parameters") ? list(m, "parameters", text) : [];
   if (text(m, "type") !== orderType) throw new Failure("encoding", `statement: not of type ${orderType}`);
@@ -59,12 +60,18 @@ function rebuild(value: unknown): Order {
     input: rebuildInput(m.get("input")),
     ...(parameters.length > 0 && { parameters }),
     redundancy: rebuildRedundancy(m.get("redundancy")),
-    ...(m.has("audit_permille") && integer(m, "audit_permille") > 0 && { audit_permille: integer(m, "audit_permille") }),
+    ...positive(m, "audit_permille"),
     complete_permille: integer(m, "complete_permille"),
     priority: integer(m, "priority"),
+    ...positive(m, "deadline_seconds"),
     not_before: time(m, "not_before"),
     expires: time(m, "expires"),
   };
+}
+
+/** An integer that is left out where it would be 0. */
+function positive<N extends string>(m: Map<string, unknown>, name: N): { [K in N]?: number } {
+  return m.has(name) && integer(m, name) > 0 ? ({ [name]: integer(m, name) } as { [K in N]?: number }) : {};
 }
 
 /** Some of these members; how many there must be is a bound. */
@@ -140,12 +147,12 @@ function goodRedundancy({ vote, first, adaptive: a }: Redundancy): boolean {
 }
 
 function checkBounds(o: Order): InputRule {
-  const { after, parameters = [], audit_permille: audit = 0 } = o;
+  const { after, parameters = [], audit_permille: audit = 0, deadline_seconds: deadline = 0 } = o;
   const good =
     o.title.length >= 1 && o.title.length <= 200 &&
     goodRedundancy(o.redundancy) && audit <= 1000 && (audit === 0 || o.redundancy.first === undefined) &&
     parameters.length <= 16 && parameters.join("").length <= 4096 &&
-    o.complete_permille >= 1 && o.complete_permille <= 1000 && o.priority <= 9 && millis(o.not_before) < millis(o.expires);
+    o.complete_permille >= 1 && o.complete_permille <= 1000 && o.priority <= 9 && deadline <= 86400 && millis(o.not_before) < millis(o.expires);
   const follows = after === undefined ? o.input.outputs === undefined : after.permille >= 1 && after.permille <= 1000;
   const rule = ruleOf(o.input);
   if (!good || !follows || rule === null) throw new Failure("bounds", "order: a value is out of bounds");

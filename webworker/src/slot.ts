@@ -150,7 +150,7 @@ export class Slot {
     const { limits, module_sha256 } = verified.release;
     [this.phase, this.verified] = ["running", verified];
     this.deps.changed(this);
-    const millis = limits.seconds * 1000;
+    const millis = Math.min(limits.seconds, order.deadline_seconds ?? Infinity) * 1000;
     this.#deadline = new Deadline(millis, () => performance.now(), () => void this.end("deadline"));
     this.#deadline.pace(this.#rate());
     const outcome = await sandbox.run({

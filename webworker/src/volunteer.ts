@@ -346,7 +346,7 @@ export class Volunteer {
   }
 
   async #obey(kill: Kill): Promise<void> {
-    const hit = (l: Lease): boolean => kill.scope === "all" || kill.target === { order: l.order, release: l.release, lease: l.id }[kill.scope];
+    const hit = (l: Lease): boolean => kill.scope === "all" || kill.target === { order: l.order, release: l.release, task: `${l.order}/${l.task}`, lease: l.id }[kill.scope];
     if (kill.scope === "all") this.#halted = true;
     for (const { lease } of this.#queue) if (hit(lease)) this.#link?.giveBack(lease.id, "killed", "", "");
     this.#queue = this.#queue.filter((q) => !hit(q.lease));

@@ -17,6 +17,7 @@ const maxInput = 65536;
 const maxProof = 40;
 const maxOutput = 1 << 20;
 const maxToken = 2048;
+const maxTask = 2 ** 40 - 1;
 const maxLeaseToken = 8192;
 
 export interface Hello {
@@ -40,7 +41,7 @@ export interface Lease {
   readonly seconds: number;
 }
 
-export type Scope = "all" | "order" | "release" | "lease";
+export type Scope = "all" | "order" | "release" | "task" | "lease";
 export type Verdict = "pending" | "agreed" | "outvoted" | "late";
 
 export interface Kill {
@@ -60,7 +61,7 @@ export type FromHub =
   | { readonly type: "refused"; readonly id: string; readonly code: string; readonly message: string }
   | Kill
   | { readonly type: "resume" }
-  | { readonly type: "error"; readonly code: string; readonly message: string };
+  | { readonly type: "error"; readonly code: string; readonly message: string; readonly retry: number };
 
 export type ReturnReason = "stopped" | "deadline" | "fault" | "refused" | "killed";
 
@@ -127,7 +128,7 @@ function read(m: Members): FromHub {
         id: m.hex("id", 16),
         order: m.hex("order", 32),
         release: m.hex("release", 32),
-        task: m.integer("task", 0, 2 ** 40 - 1),
+        task: m.integer("task", 0, maxTask),
         lane: m.integer("lane", 0, 255),
         input: m.bytes("input", maxInput),
         proof: m.bytes("proof", 32 * maxProof),
@@ -146,16 +147,16 @@ function read(m: Members): FromHub {
     case "kill":
       return readKill(m);
     case "error":
-      return { type, code: m.code("code"), message: m.text("message", 0, 1000) };
+      return { type, code: m.code("code"), message: m.text("message", 0, 1000), retry: m.integer("retry", 0, 3600) };
     default:
       throw new WireError("unknown type");
   }
 }
 
 function readKill(m: Members): Kill {
-  const scope = m.word("scope", ["all", "order", "release", "lease"] as const);
-  const bytes = { all: 0, order: 32, release: 32, lease: 16 }[scope];
-  return { type: "kill", scope, target: m.hex("target", bytes), reason: m.text("reason", 0, 200) };
+  const scope = m.word("scope", ["all", "order", "release", "task", "lease"] as const);
+  const target = scope === "task" ? m.task("target") : m.hex("target", { all: 0, order: 32, release: 32, lease: 16 }[scope]);
+  return { type: "kill", scope, target, reason: m.text("reason", 0, 200) };
 }
 
 /** The members of a message, each read once. */
@@ -203,6 +204,13 @@ class Members {
   hex(name: string, bytes: number): string {
     const v = this.text(name, 2 * bytes, 2 * bytes);
     if (!/^[0-9a-f]*$/.test(v)) throw bad(name);
+    return v;
+  }
+
+  /** An order's digest and the number of one of its tasks. */
+  task(name: string): string {
+    const v = this.text(name, 66, 78);
+    if (!/^[0-9a-f]{64}\/(0|[1-9][0-9]*)$/.test(v) || Number(v.slice(65)) > maxTask) throw bad(name);
     return v;
   }
 
@@ -297,7 +305,7 @@ function readReached(m: Members): Reached {
   const r: Reached = {
     type: m.word("type", ["countersign.checkpoint/v1"] as const),
     order: m.hex("order", 32),
-    task: m.integer("task", 0, 2 ** 40 - 1),
+    task: m.integer("task", 0, maxTask),
     lane: m.integer("lane", 0, 255),
     lease: m.hex("lease", 16),
     module: m.hex("module", 32),

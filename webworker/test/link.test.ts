@@ -116,7 +116,7 @@ test("it comes in with the site's token, and comes back with the session's", asy
   const passes: unknown[] = [];
   for (const answer of [
     { type: "welcome", halted: false, visit: 0, session: "se.ssi.on" },
-    { type: "error", code: "unauthorized", message: "session token: spent" },
+    { type: "error", code: "unauthorized", message: "session token: spent", retry: 0 },
     { type: "welcome", halted: false, visit: 0, session: "" },
   ]) {
     w.link.start();
@@ -167,17 +167,17 @@ test("a lease given back while away is given back on return", async () => {
 test("it comes back later and later, by chance, and soon again after a good connection", async () => {
   const w = new World();
   w.link.start();
-  for (const millis of [1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000]) {
+  for (const millis of [5000, 10000, 20000, 40000, 60000, 60000]) {
     w.socket.drop();
     assert.equal(w.wait(), millis);
   }
   w.chance = 0;
   w.socket.drop();
-  assert.equal(w.wait(), 30000);
+  assert.equal(w.wait(), 6000);
   await w.joined();
   w.time += 5_000;
   w.socket.drop();
-  assert.equal(w.wait(), 30000, "a connection that was welcome and dropped at once is not a good one");
+  assert.equal(w.wait(), 6000, "a connection that was welcome and dropped at once is not a good one");
   await w.joined();
   w.time += 10_000;
   w.socket.drop();
@@ -209,10 +209,10 @@ test("work before the welcome ends the connection", async () => {
 test("the hub's error is told, and the connection tried again", async () => {
   const w = new World();
   w.link.start();
-  await w.socket.says({ type: "error", code: "rate", message: "too many messages" });
+  await w.socket.says({ type: "error", code: "rate", message: "too many messages", retry: 0 });
   w.socket.drop();
   assert.deepEqual(w.events, ["lost too many messages (rate)"]);
-  assert.equal(w.wait(), 1000);
+  assert.equal(w.wait(), 5000);
 });
 
 test("close ends it for good, also between two connections", async () => {
@@ -231,4 +231,31 @@ test("close ends it for good, also between two connections", async () => {
   again.socket.drop();
   again.link.close();
   assert.deepEqual(again.timers, []);
+});
+
+test("volunteers that lose the hub at once come back one after the other", () => {
+  const seconds = new Map<number, number>();
+  for (let i = 0; i < 1000; i++) {
+    const w = new World();
+    w.chance = (i + 0.5) / 1000;
+    w.link.start();
+    w.socket.drop();
+    const second = Math.floor(w.wait() / 1000);
+    seconds.set(second, (seconds.get(second) ?? 0) + 1);
+  }
+  assert.ok(seconds.size >= 5 && [...seconds.values()].every((n) => n < 300), JSON.stringify([...seconds]));
+});
+
+test("the hub says when to come again, and neither sooner nor without end", async () => {
+  for (const [retry, chance, least, most] of [[0, 0, 500, 500], [40, 0, 40_000, 40_000], [40, 1, 50_000, 50_000], [3600, 0, 600_000, 600_000], [3600, 1, 750_000, 750_000], [1, 1, 5_000, 5_000]] as const) {
+    const w = new World();
+    w.chance = chance;
+    w.link.start();
+    await w.socket.says({ type: "error", code: "closing", message: "restarting", retry });
+    w.socket.drop();
+    const waited = w.wait();
+    assert.ok(waited >= least && waited <= most, `${retry}: ${waited}`);
+    w.socket.drop(); // without a word: the hint is used up
+    assert.ok(w.wait() <= 10_000);
+  }
 });
