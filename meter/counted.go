@@ -2,6 +2,7 @@ package meter
 
 import (
 	"math/bits"
+	"slices"
 
 	"github.com/countersign/countersign/internal/wasm"
 )
@@ -17,6 +18,8 @@ type counted struct {
 	until operand // what it is compared with
 	end   int     // where the loop's end stands
 	size  int     // of its body, in instructions
+
+	accesses []access // where its stores may be made canonical behind it
 }
 
 // operand is a constant, or a local that the loop does not change plus one.
@@ -32,11 +35,12 @@ const maxCounted = 512
 // symbol is what is known of an operand while a loop's body is read: a constant,
 // or what a local held at the start of the turn and an offset.
 type symbol struct {
-	kind  symbolKind
-	local uint32
-	off   int64
-	other *symbol // of differs: what it is compared with
-	wide  bool    // of differs
+	kind   symbolKind
+	local  uint32
+	off    int64
+	second uint32  // of summed: the other local
+	other  *symbol // of differs: what it is compared with
+	wide   bool    // of differs
 }
 
 type symbolKind byte
@@ -45,6 +49,7 @@ const (
 	anything symbolKind = iota
 	fixed
 	moved
+	summed // two locals and an offset
 	differs
 )
 
@@ -53,6 +58,9 @@ type loopReader struct {
 	stack []symbol
 	sets  []setLocal // by index of the local
 	loop  uint32     // how many have been read, this one included
+
+	accesses []access
+	mixed    bool // it accesses memory in other ways too
 }
 
 // setLocal is what a local has been set to in a loop.
@@ -63,7 +71,7 @@ type setLocal struct {
 
 func (r *loopReader) begin(locals uint32) {
 	r.loop++
-	r.stack = r.stack[:0]
+	r.stack, r.accesses, r.mixed = r.stack[:0], r.accesses[:0], false
 	if n := int(locals) - len(r.sets); n > 0 {
 		r.sets = append(r.sets, make([]setLocal, n)...)
 	}
@@ -105,6 +113,9 @@ func (r *loopReader) count(in wasm.Instrs, data []byte, locals uint32) (c counte
 			}
 			if c, ok = r.counted(cond); ok {
 				c.end, c.size = v.Start, size
+				if size >= minDeferred && r.deferrable(&c) {
+					c.accesses = slices.Clone(r.accesses)
+				}
 			}
 			return c, ok
 		}
@@ -153,6 +164,7 @@ func (r *loopReader) step(v *wasm.Instr, data []byte) bool {
 	case wasm.OpMemoryGrow, wasm.OpMemoryFill, wasm.OpMemoryCopy, wasm.OpMemoryInit:
 		return false
 	default:
+		r.access(v, data)
 		in, out, ok := v.Op.Signature()
 		for range in {
 			r.pop()
@@ -174,14 +186,18 @@ func differsIf(k symbolKind) symbolKind {
 
 func (r *loopReader) add(sign int64) {
 	y, x := r.pop(), r.pop()
-	if x.kind == fixed && y.kind == moved && sign == 1 {
+	if x.kind == fixed && sign == 1 {
 		x, y = y, x
 	}
-	if x.kind == moved && y.kind == fixed {
-		r.push(symbol{kind: moved, local: x.local, off: x.off + sign*y.off})
-		return
+	switch {
+	case (x.kind == moved || x.kind == summed) && y.kind == fixed:
+		x.off += sign * y.off
+		r.push(x)
+	case x.kind == moved && y.kind == moved && sign == 1:
+		r.push(symbol{kind: summed, local: x.local, second: y.local, off: x.off + y.off})
+	default:
+		r.push(symbol{})
 	}
-	r.push(symbol{})
 }
 
 // counted makes sure that the condition of the branch back is of the right form.

@@ -181,8 +181,10 @@ func (p *plan) step(v *wasm.Instr) {
 func (p *plan) replace(v *wasm.Instr) {
 	switch v.Op {
 	case wasm.OpCall:
+		p.checked()
 		p.instead(v, editCall, v.A)
 	case wasm.OpCallIndirect:
+		p.checked()
 		p.instead(v, editIndirect, 0)
 	case wasm.OpRefFunc:
 		p.instead(v, editRef, v.A)
@@ -199,6 +201,14 @@ func (p *plan) replace(v *wasm.Instr) {
 		p.before(v, editBulk)
 	case wasm.OpTableFill, wasm.OpTableCopy, wasm.OpTableInit:
 		p.before(v, editElements)
+	}
+}
+
+// checked notes a call, which leads to a check at a function's start: a loop that
+// comes to it every turn needs none of its own.
+func (p *plan) checked() {
+	if p.current > 0 && p.edits[p.current].kind == editCheck {
+		p.edits[p.current].kind = editCharge
 	}
 }
 

@@ -43,11 +43,26 @@ const (
 )
 
 // value is an operand or local. A raw one has the instruction at whose end it can
-// be made canonical.
+// be made canonical. An exact one of a lane may have where it comes from: a load
+// plus one, or a local's complement.
 type value struct {
 	state state
 	lane  lane
 	site  int32
+	from  int32
+}
+
+// load is an instruction that loads a float, and whether something looks at its
+// bits.
+type load struct {
+	at       int
+	observed bool
+}
+
+// flow is a value that is put into a local as it came.
+type flow struct {
+	from int32
+	to   uint32
 }
 
 // site is an instruction whose result is a raw value, and whether something looks
@@ -72,6 +87,10 @@ type nans struct {
 	locals []nanLocal // by index
 	round  uint32     // counts when everything was forgotten
 	unsure bool       // of locals that have not been set since, nothing is known
+
+	loads   []load
+	flows   []flow
+	reading uint32 // counts passes
 }
 
 // operands are some operands in a row of which the same is known: a call of two
@@ -84,7 +103,8 @@ type operands struct {
 // nanLocal is what is known of a local since a round.
 type nanLocal struct {
 	value
-	round uint32
+	round  uint32
+	looked uint32 // the last pass in which something looks at its bits
 }
 
 type nanFrame struct {
@@ -109,6 +129,7 @@ func (n *nans) function(i int) {
 	for pass := 1; ; pass++ {
 		n.pass(i)
 		if !n.moved {
+			n.follow()
 			return
 		}
 		if pass == maxNaNPasses {
@@ -134,6 +155,7 @@ func (n *nans) local(i uint32) *value {
 
 func (n *nans) pass(i int) {
 	n.sites, n.stack, n.height, n.moved = n.sites[:0], n.stack[:0], 0, false
+	n.loads, n.flows, n.reading = n.loads[:0], n.flows[:0], n.reading+1
 	t := &n.m.Types[n.m.Funcs[i]]
 	n.frames = append(n.frames[:0], nanFrame{typ: &wasm.FuncType{Results: t.Results}})
 	in := n.m.Instrs(i)
@@ -182,8 +204,35 @@ func (n *nans) cut() {
 
 // observe has something look at the bits of a value.
 func (n *nans) observe(v value) {
-	if v.state == raw {
+	switch {
+	case v.state == raw:
 		n.sites[v.site].observed = true
+	case v.from > 0:
+		n.loads[v.from-1].observed = true
+	case v.from < 0:
+		n.locals[^v.from].looked = n.reading
+	}
+}
+
+func (n *nans) looked(local uint32) bool { return n.locals[local].looked == n.reading }
+
+// maxFollowed is how many locals in a row a value is followed through.
+const maxFollowed = 4
+
+// follow marks what goes into locals whose bits something looks at.
+func (n *nans) follow() {
+	for round := 0; ; round++ {
+		changed := false
+		for _, f := range n.flows {
+			was := f.from > 0 || n.looked(uint32(^f.from))
+			if n.looked(f.to) || round > maxFollowed {
+				n.observe(value{state: exact, from: f.from})
+			}
+			changed = changed || !was && n.looked(uint32(^f.from))
+		}
+		if !changed || round > maxFollowed {
+			return
+		}
 	}
 }
 
@@ -197,7 +246,7 @@ func (n *nans) use(v value, l lane) {
 // result pushes a raw value that the instruction makes.
 func (n *nans) result(v *wasm.Instr, l lane) {
 	n.sites = append(n.sites, site{at: v.End, lane: l})
-	n.push(value{raw, l, int32(len(n.sites) - 1)})
+	n.push(value{state: raw, lane: l, site: int32(len(n.sites) - 1)})
 }
 
 func (n *nans) observeTop(count int) {
@@ -235,7 +284,10 @@ func (n *nans) keep(v *wasm.Instr, a value, to lane) {
 		n.result(v, to)
 		return
 	}
-	n.push(value{state: a.state})
+	if a.from != 0 {
+		a.lane = to
+	}
+	n.push(a)
 }
 
 func (n *nans) step(v *wasm.Instr) {
@@ -333,7 +385,7 @@ func (n *nans) plain(v *wasm.Instr) {
 		if l := *n.local(v.A); l.state == raw {
 			n.result(v, l.lane)
 		} else {
-			n.push(l)
+			n.push(n.named(v.A, l))
 		}
 	case wasm.OpLocalSet:
 		n.set(v.A, n.pop())
@@ -367,7 +419,11 @@ func (n *nans) set(i uint32, v value) {
 	switch {
 	case n.top().dead || v.state == number:
 	case v.state == exact, l.state == exact, l.state == raw && l.lane != v.lane:
-		n.observe(v)
+		if v.state == exact && v.from != 0 {
+			n.flows = append(n.flows, flow{v.from, i})
+		} else {
+			n.observe(v)
+		}
 		if l.state != exact {
 			*l, n.moved = value{state: exact}, true
 		}
@@ -409,6 +465,12 @@ func (n *nans) typed(v *wasm.Instr) {
 		}
 		n.merge(v, vector, x)
 	default:
+		if l := loaded(v.Op); l != noLane {
+			n.pop()
+			n.loads = append(n.loads, load{at: v.Start})
+			n.push(value{state: exact, lane: l, from: int32(len(n.loads))})
+			return
+		}
 		in, out, _ := v.Op.Signature()
 		n.observeTop(len(in))
 		if number := n.constant(v); number {
@@ -421,11 +483,44 @@ func (n *nans) typed(v *wasm.Instr) {
 
 // lane makes a value of another lane one whose bits count.
 func (n *nans) lane(v value, l lane) value {
-	if v.state == raw && v.lane != l {
+	if (v.state == raw || v.from != 0) && v.lane != l {
 		n.observe(v)
 		return value{state: exact}
 	}
 	return v
+}
+
+// named is what a local that is not raw holds, with the local's name.
+func (n *nans) named(i uint32, v value) value {
+	if l := laneOf(n.types.Type(i)); v.state == exact && l != noLane {
+		return value{state: exact, lane: l, from: ^int32(i)}
+	}
+	return v
+}
+
+// laneOf is what a value of a type may be used as without looking at its bits:
+// for a vector that depends, and lanes stands for none.
+func laneOf(t wasm.ValType) lane {
+	switch t {
+	case wasm.F32:
+		return f32
+	case wasm.F64:
+		return f64
+	case wasm.V128:
+		return lanes
+	}
+	return noLane
+}
+
+// loaded is the lane of what an instruction loads, noLane for other instructions.
+func loaded(op wasm.Op) lane {
+	switch op {
+	case opF32Load:
+		return f32
+	case opF64Load:
+		return f64
+	}
+	return noLane
 }
 
 // constant tells whether an instruction is a constant without a NaN.

@@ -17,9 +17,11 @@ type function struct {
 	balance                 uint32        // local
 	scratch                 [lanes]uint32 // locals plus one, 0 until one is needed
 	whole, turns, wideTurns uint32        // the same, for counted loops
-	times                   uint64        // of the inner loop that stands open
-	leaves                  bool          // the next check leaves its loop
-	ahead                   uint64        // charged for copies of a loop's body that are to come
+	sums                    [lanes][2]uint32
+	from                    uint32
+	times                   uint64 // of the inner loop that stands open
+	leaves                  bool   // the next check leaves its loop
+	ahead                   uint64 // charged for copies of a loop's body that are to come
 	entered                 bool
 	locals                  []wasm.Local
 	next                    uint32 // index of the next local
@@ -41,17 +43,20 @@ func (f *function) newLocal(t wasm.ValType) uint32 {
 	return f.next - 1
 }
 
+func (f *function) scratchLocal(l lane) uint32 {
+	if l == f64x2 {
+		l = f32x4 // vectors share their local
+	}
+	if f.scratch[l] == 0 {
+		f.scratch[l] = f.newLocal(l.valType()) + 1
+	}
+	return f.scratch[l] - 1
+}
+
 // canonical makes the operand on top the canonical NaN if it is one.
 func (f *function) canonical(l lane) {
 	f.report.NaNs++
-	slot := l
-	if l == f64x2 {
-		slot = f32x4 // vectors share their local
-	}
-	if f.scratch[slot] == 0 {
-		f.scratch[slot] = f.newLocal(l.valType()) + 1
-	}
-	x := f.scratch[slot] - 1
+	x := f.scratchLocal(l)
 	switch l {
 	case f32, f64: // not x >= x: one jump, where x != x takes engines two
 		f.code = appendIndex(appendIndex(f.code, opLocalTee, x), opLocalGet, x)

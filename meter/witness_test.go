@@ -211,7 +211,7 @@ func (w *witness) function(f uint32) {
 	if push, pop := strings.Count(text, "PUSH"), strings.Count(text, "POP"); push > 1 || pop > push || pop < push && w.ends {
 		w.fail(f, "does not give back what it takes of the stack")
 	}
-	text = w.leaves(f, text)
+	text = w.leaves(f, calling(text))
 	text = paidFor.ReplaceAllString(text, "")
 	for what, re := range forbidden {
 		if at := re.FindStringIndex(text); at != nil {
@@ -240,8 +240,8 @@ func (w *witness) aroundCalls(f uint32, text string) string {
 // countedLoop is a loop that is there twice, with what is computed before it.
 var countedLoop = regexp.MustCompile(`i(?:32|64)\.sub (?:local\.tee (\d+) )?(?:i(?:32|64)\.const \d+ i(?:32|64)\.shr_u )?(?:i64\.extend_i32_u )?` +
 	`i64\.const 1 i64\.add i64\.const (\d+) i64\.mul local\.set (\d+) local\.get BALANCE local\.get (\d+) i64\.sub local\.tee (\d+) i64\.const 0 i64\.ge_s ` +
-	`(?:local\.get (\d+) i(?:32|64)\.const -?\d+ i(?:32|64)\.and i(?:32|64)\.eqz i32\.and )?if local\.get (\d+) local\.set BALANCE ` +
-	`loop (.*?)br_if 0 end else loop local\.get BALANCE i64\.const (\d+) ` + strings.Replace(refuel, `i64\.const \d+ `, "", 1) + `(.*?)br_if 0 end end `)
+	`(?:local\.get (\d+) i(?:32|64)\.const -?\d+ i(?:32|64)\.and i(?:32|64)\.eqz i32\.and )?` + alignedText + `if local\.get (\d+) local\.set BALANCE ` + beginText +
+	`loop (.*?)br_if 0 end ` + endText + `else loop local\.get BALANCE i64\.const (\d+) ` + strings.Replace(refuel, `i64\.const \d+ `, "", 1) + `(.*?)br_if 0 end end `)
 
 var anyBranch = regexp.MustCompile(`(^| )(br|loop|call|return|BULK|GROW|ELEMENTS|FUEL|BALANCE)`)
 
@@ -251,11 +251,12 @@ var anyBranch = regexp.MustCompile(`(^| )(br|loop|call|return|BULK|GROW|ELEMENTS
 func (w *witness) counted(f uint32, text string, balance int) string {
 	return countedLoop.ReplaceAllStringFunc(text, func(loop string) string {
 		g := countedLoop.FindStringSubmatch(loop)
-		turns, cost, whole, bare, again, metered := g[1], g[2], g[3], g[8], g[9], g[10]
+		turns, cost, whole, again, metered := g[1], g[2], g[3], g[14], g[15]
+		bare := w.undeferred(f, balance, g[7], g[9:14], metered)
 		switch n := 0; {
 		case turns != g[6]:
 			w.fail(f, "a counted loop computes its turns in local %s, and looks at %s", turns, g[6])
-		case whole != g[4] || whole != g[5] || whole != g[7]:
+		case whole != g[4] || whole != g[5] || whole != g[8]:
 			w.fail(f, "a counted loop computes what it pays in local %s, and takes others", whole)
 		case cost != again:
 			w.fail(f, "a counted loop pays %s a turn, or %s", cost, again)

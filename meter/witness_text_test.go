@@ -48,6 +48,8 @@ func (w *witness) instruction(v *wasm.Instr, balance int) string {
 		}
 	case wasm.OpI32Const, wasm.OpI64Const:
 		return fmt.Sprint(name, " ", constant(w.m.Data[v.Start:v.End]))
+	case wasm.OpBrTable:
+		return name + strings.ReplaceAll(fmt.Sprint(v.Labels), " ", ",")
 	case wasm.OpBr, wasm.OpBrIf, wasm.OpTableGrow, wasm.OpTableSize:
 	default:
 		return name

@@ -96,7 +96,7 @@ func (w *writer) body(i int) []wasm.Local {
 		w.nans.function(i)
 	}
 	f := newFunction(w, i)
-	c := cursor{f, b.Offset, w.plan.edits, w.nans.sites}
+	c := cursor{function: f, at: b.Offset, edits: w.plan.edits, sites: w.nans.sites}
 	c.to(b.Offset+len(b.Code), false)
 	return f.locals
 }
@@ -107,6 +107,8 @@ type cursor struct {
 	at    int
 	edits []edit
 	sites []site
+
+	deferred *deferral // of the loop that is being written
 }
 
 // to writes everything up to an offset; bare, without charges and checks.
@@ -143,7 +145,11 @@ func (c *cursor) canonicals(end int) {
 	for ; len(c.sites) > 0 && c.sites[0].at <= end; c.sites = c.sites[1:] {
 		if c.sites[0].observed {
 			c.copy(c.sites[0].at)
-			c.canonical(c.sites[0].lane)
+			if c.defers(c.sites[0].at) {
+				c.sum(c.deferred)
+			} else {
+				c.canonical(c.sites[0].lane)
+			}
 		}
 	}
 }
@@ -170,12 +176,23 @@ func (c *cursor) countedLoop(e *edit) {
 	c.report.Counted++
 	n := &c.plan.counts[e.value]
 	c.enterCounted(n, max(c.edits[0].value, 1))
+	d := c.deferral(n)
+	if d != nil {
+		c.aligned(d)
+	}
 	c.code = append(c.code, opIf)
 	c.code = append(c.code, c.m.Data[e.at+1:c.edits[0].at]...) // the loop's block type
 	c.payCounted()
 	bare := *c
+	if bare.deferred = d; d != nil {
+		c.beginDeferral(d)
+	}
 	bare.to(n.end, true)
-	c.code = append(c.code, opEnd, opElse)
+	c.code = append(c.code, opEnd)
+	if d != nil {
+		c.endDeferral(d)
+	}
+	c.code = append(c.code, opElse)
 }
 
 // declare writes all but the functions: what is added, and what is renumbered.
