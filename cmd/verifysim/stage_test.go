@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -109,12 +110,15 @@ func startHub(ts *testscript.TestScript, ada keys.SecretKey, prefix string) *cli
 }
 
 // liars lets that many volunteers, each with a lie of its own, work until the
-// script ends: liars N.
+// script ends: liars N [late]. With late they lie about the second segment
+// behind the checkpoint that they went on from, and everything after it.
 func liars(ts *testscript.TestScript, neg bool, args []string) {
-	n, err := strconv.Atoi(strings.Join(args, " "))
-	if neg || err != nil {
-		ts.Fatalf("usage: liars N")
+	late := len(args) == 2 && args[1] == "late"
+	if neg || len(args) != 1 && !late {
+		ts.Fatalf("usage: liars N [late]")
 	}
+	n, err := strconv.Atoi(args[0])
+	ts.Check(err)
 	ada, err := keys.ParsePublicKey([]byte(ts.ReadFile("ada.pub")))
 	ts.Check(err)
 	engine, err := sandbox.New(context.Background(), nil)
@@ -129,7 +133,10 @@ func liars(ts *testscript.TestScript, neg bool, args []string) {
 	for i := range n {
 		_, key, err := ed25519.GenerateKey(nil)
 		ts.Check(err)
-		lie := func(_ *wire.Lease, o sandbox.Outcome) sandbox.Outcome {
+		lie := func(l *wire.Lease, o sandbox.Outcome) sandbox.Outcome {
+			if late {
+				return astray(ts, l, o)
+			}
 			o.Fuel += uint64(i) + 1
 			return o
 		}
@@ -138,6 +145,25 @@ func liars(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(err)
 		running.Go(func() { v.Run(ctx) }) // it ends when the hub or the script does
 	}
+}
+
+// astray is an outcome with another output and other links, from the second
+// segment behind the lease's checkpoint on.
+func astray(ts *testscript.TestScript, l *wire.Lease, o sandbox.Outcome) sandbox.Outcome {
+	c, err := client.New(ts.Getenv("COUNTERSIGN_HUB"), "")
+	ts.Check(err)
+	body, err := c.Open(context.Background(), "/c/"+l.Checkpoint.String())
+	ts.Check(err)
+	defer body.Close()
+	data, err := io.ReadAll(body)
+	ts.Check(err)
+	f, err := wire.ParseCheckpointFile(data)
+	ts.Check(err)
+	o.Links, o.Output = slices.Clone(o.Links), []byte("a lie")
+	for i := int(f.Reached.Segments) + 1; i < len(o.Links); i++ {
+		o.Links[i] = canon.Sum(o.Links[i][:])
+	}
+	return o
 }
 
 func in(d time.Duration) canon.Time { return canon.TimeOf(time.Now().Add(d)) }

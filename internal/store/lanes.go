@@ -38,7 +38,9 @@ func (s *Store) PutCheckpoint(c Checkpoint, file []byte, done func(kept bool, er
 	}
 	var kept bool
 	var gone []canon.Digest
-	err = s.group.submit(write{
+	// If the store is closed, the file stays: a record may name it already, and
+	// one that none names is cleared away at the next start.
+	return s.group.submit(write{
 		size: len(value),
 		apply: func(tx *bolt.Tx) (err error) {
 			kept, gone, err = putCheckpoint(tx, c, s.files.roomy)
@@ -51,10 +53,6 @@ func (s *Store) PutCheckpoint(c Checkpoint, file []byte, done func(kept bool, er
 			done(kept, err)
 		},
 	})
-	if err != nil {
-		s.files.remove([]canon.Digest{c.File})
-	}
-	return err
 }
 
 // putCheckpoint returns the file that is not needed any more.

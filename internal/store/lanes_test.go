@@ -177,6 +177,30 @@ func TestCheckpointCap(t *testing.T) {
 	closed(t, s)
 }
 
+// TestCheckpointWhileClosing: a checkpoint that is kept is not lost because it is
+// offered again to a store that closes; one that is not kept is gone at the next start.
+func TestCheckpointWhileClosing(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	s := open(t, dir)
+	c, file := sampleCheckpoint(1, 0, 1, 5)
+	putCheckpointNow(t, s, c, file)
+	closed(t, s)
+	fresh, other := sampleCheckpoint(1, 0, 1, 6)
+	for _, again := range []struct {
+		c    Checkpoint
+		file []byte
+	}{{c, file}, {fresh, other}} {
+		if err := s.PutCheckpoint(again.c, again.file, func(bool, error) { t.Error("told") }); !errors.Is(err, ErrClosed) {
+			t.Errorf("a closed store: %v", err)
+		}
+	}
+	s = open(t, dir)
+	defer closed(t, s)
+	if !has(t, s, c.File) || has(t, s, fresh.File) || onDisk(t, s) != 1 {
+		t.Errorf("kept: %v, not kept: %v, files: %d", has(t, s, c.File), has(t, s, fresh.File), onDisk(t, s))
+	}
+}
+
 func FuzzDecodeCheckpoint(f *testing.F) {
 	c, _ := sampleCheckpoint(1, 2, 3, 4)
 	value, err := encodeAuthor(c)

@@ -90,6 +90,8 @@ func (v *vector) open(t *testing.T) error {
 		return v.openSheet(t)
 	case "checkpoint":
 		return v.openCheckpoint(t)
+	case "refutation":
+		return v.openRefutation(t)
 	case "file":
 		return v.openFile(t)
 	case "join":
@@ -212,6 +214,7 @@ func makeVectors(t *testing.T) map[string][]byte {
 	all = append(all, voteVectors(t)...)
 	all = append(all, sheetVectors(t)...)
 	all = append(all, checkpointVectors(t)...)
+	all = append(all, refutationVectors(t)...)
 	all = append(all, fileVectors(t)...)
 	all = append(all, joinVectors(t)...)
 	made := map[string][]byte{}

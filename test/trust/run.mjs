@@ -28,7 +28,7 @@ const vectors = Object.fromEntries(Object.keys(folders).map((f) => {
 }));
 const expected = Object.fromEntries(Object.keys(folders).map((f) => [f, Number(readFileSync(join(root, "testdata/vectors", f, "INDEX"), "utf8"))]));
 /** Bad messages and signatures that only a hub reads. */
-const hubs = { wire: vectors.wire.filter((v) => ["to_hub", "vote", "sheet", "checkpoint", "join"].includes(v.kind) && v.class !== "ok").length };
+const hubs = { wire: vectors.wire.filter((v) => ["to_hub", "vote", "sheet", "refutation", "checkpoint", "join"].includes(v.kind) && v.class !== "ok").length };
 
 const problems = [];
 const columns = [];

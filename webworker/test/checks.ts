@@ -150,7 +150,7 @@ export const checks: Record<string, (v: Vector) => Promise<string | null>> = {
   },
   async wire(v) {
     const kind = text(v, "kind");
-    if (kind === "sheet") return null; // browsers sign their votes one by one
+    if (kind === "sheet" || kind === "refutation") return null; // browsers sign their votes one by one, and are no auditors
     if (ours.includes(kind) && v["class"] !== "ok") return null;
     return wire[kind]!(v);
   },
