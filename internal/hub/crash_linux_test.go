@@ -94,6 +94,7 @@ type stubborn struct {
 	refused int
 	resent  int
 	offered int
+	earned  int // acknowledged votes in orders by credibility
 
 	adaptive func(order canon.Digest) bool // whether it goes by credibility; nil: none does
 }
@@ -166,6 +167,9 @@ func (s *stubborn) session(ctx context.Context) {
 		case *wire.Ack:
 			if r := s.pending[m.ID]; r != nil {
 				s.acked[taskOf{r.Vote.Order, r.Vote.Task}] = true
+				if s.adaptive != nil && s.adaptive(r.Vote.Order) {
+					s.earned++
+				}
 			}
 			delete(s.pending, m.ID)
 		case *wire.Refused:
@@ -197,7 +201,11 @@ type crash struct {
 	tried  map[string]int
 	dir    string // on another disk
 
+	submitted          int64
+	chains             int
 	stopped            []canon.Digest
+	halted             map[taskOf]bool // asked for, and acknowledged or not
+	inVain             int             // of the acknowledged, those that had a verdict by then
 	audited            map[taskOf]bool // acknowledged
 	withdrawn          uint64
 	backups            int
@@ -248,7 +256,10 @@ func TestKillNine(t *testing.T) {
 	c.summary(k, report, crew)
 }
 
-const crashTasks = 600 // of an order
+const (
+	crashTasks = 600 // of an order
+	gathered   = 25  // outputs for each task of the order that follows
+)
 
 func newCrash(t *testing.T) *crash {
 	disk := newDisk(t, "192m")
@@ -276,7 +287,7 @@ func newCrash(t *testing.T) *crash {
 		}
 	})
 	c := &crash{t: t, h: &testHub{t: t, clock: &clock{}, url: "http://" + address}, hub: hub, disk: disk,
-		random: rand.New(rand.NewPCG(*seed, 0)), orders: map[canon.Digest]*release.Order{}, tried: map[string]int{}, dir: dir, audited: map[taskOf]bool{}}
+		random: rand.New(rand.NewPCG(*seed, 0)), orders: map[canon.Digest]*release.Order{}, tried: map[string]int{}, dir: dir, audited: map[taskOf]bool{}, halted: map[taskOf]bool{}}
 	return c
 }
 
@@ -294,15 +305,25 @@ func (c *crash) order() {
 
 func (c *crash) submit() {
 	c.t.Helper()
-	n := crashTasks + int64(len(c.orders)) // each another
-	o := c.h.rangeOrder(n)
+	n := crashTasks + c.submitted // each another
+	c.submitted++
 	if n%2 == 1 {
-		o = c.adaptiveOrder(n)
+		c.last = c.admit(c.adaptiveOrder(n))
+		return
 	}
-	c.last = c.h.submit(o, "")
+	o := c.h.rangeOrder(n)
+	c.last = c.admit(o)
+	c.admit(c.h.outputsOrder(o, gathered, 1000))
+	c.chains++
+}
+
+func (c *crash) admit(o *release.Order) canon.Digest {
+	c.t.Helper()
+	d := c.h.submit(o, "")
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.orders[c.last] = o
+	c.orders[d] = o
+	return d
 }
 
 func (c *crash) wait(least, most time.Duration) {
@@ -317,7 +338,7 @@ type fault struct {
 // faults are what is done to a hub that works. Afterwards it is dead.
 func (c *crash) faults() []fault {
 	all := []fault{{"kill", c.kill}, {"kill", c.kill}, {"kill", c.kill}, {"kill at the start", c.killStarting}, {"full disk", c.full}, {"full disk at the start", c.fullStarting},
-		{"backup", c.backup}, {"audits", c.auditing}, {"stop", c.stopping}, {"compaction", c.compacting}}
+		{"backup", c.backup}, {"audits", c.auditing}, {"stop", c.stopping}, {"stop of a task", c.stoppingTask}, {"compaction", c.compacting}}
 	if !canInject() {
 		c.t.Log("NOT TRIED: a slow and a failing disk, because strace is not there or may not trace: apt-get install strace")
 		return all
@@ -414,8 +435,15 @@ func (c *crash) results() {
 	for d, o := range c.orders {
 		lines := c.h.resultLines(d, "")
 		for _, r := range lines {
-			input, _ := o.Input.Stated(r.Task)
-			if want := honest(&wire.Lease{Input: input}); string(r.Output) != want || r.Agree < 2 && !r.Audited && o.Redundancy.Adaptive == nil {
+			if at := (taskOf{d, r.Task}); r.End == wire.Stopped {
+				if _, asked := c.halted[at]; !asked {
+					c.t.Errorf("task %d of order %s is stopped, and nobody asked for it", r.Task, d.Short())
+				}
+				continue
+			} else if c.halted[at] {
+				c.inVain++
+			}
+			if want := c.right(o, r.Task); string(r.Output) != want || r.Agree < 2 && !r.Audited && o.Redundancy.Adaptive == nil {
 				c.t.Errorf("task %d: %q with %d votes, want %q", r.Task, r.Output, r.Agree, want)
 			}
 		}

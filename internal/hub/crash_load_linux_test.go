@@ -29,7 +29,7 @@ import (
 // credibility, so that verdicts are withdrawn.
 const (
 	sleeper = 39
-	wakes   = 80 // after so many acknowledged votes
+	wakes   = 28 // after so many acknowledged votes in them: it is trusted alone by then
 )
 
 // answer is what a worker says: the same again for the same task, whatever
@@ -40,11 +40,26 @@ func (s *stubborn) answer(l *wire.Lease) string {
 		return said
 	}
 	said := honest(l)
-	if s.adaptive != nil && s.n == sleeper && s.adaptive(l.Order) && len(s.acked) > wakes {
+	if s.adaptive != nil && s.n == sleeper && s.adaptive(l.Order) && s.earned > wakes {
 		said = "a lie"
 	}
 	s.said[at] = said
 	return said
+}
+
+// right is what a task comes to. An order that follows another has its outputs as
+// inputs.
+func (c *crash) right(o *release.Order, task uint64) string {
+	var input []byte
+	if o.Input.Outputs == nil {
+		input, _ = o.Input.Stated(task)
+	} else {
+		before := c.orders[o.After.Order]
+		for n := task * gathered; n < min((task+1)*gathered, before.Tasks()); n++ {
+			input = append(input, c.right(before, n)...)
+		}
+	}
+	return honest(&wire.Lease{Input: input})
 }
 
 // mark is a checkpoint of a lane. Whether its state is any good no hub can tell.
@@ -161,6 +176,30 @@ func (c *crash) stopping() {
 	c.stopped = append(c.stopped, d)
 }
 
+// stoppingTask stops one task of a small order by the operator's word, while it
+// is worked on, and kills the hub. All others come to a result.
+func (c *crash) stoppingTask() {
+	at := taskOf{order: c.admit(c.h.rangeOrder(100 + int64(len(c.halted))))}
+	at.task = c.random.Uint64N(100)
+	body, err := json.Marshal(wire.KillRequest{Scope: wire.KillTask, Target: wire.TaskTarget(at.order, at.task), Reason: "test"})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	token := c.mint("operator")
+	done := make(chan bool)
+	go func() {
+		defer close(done)
+		status, code := c.ask("/v1/kill", token, body)
+		c.halted[at] = status == http.StatusNoContent
+		if status != 0 && !c.halted[at] {
+			c.t.Errorf("stopping a task: %d %s", status, code)
+		}
+	}()
+	c.wait(0, 60*time.Millisecond)
+	c.hub.kill()
+	<-done
+}
+
 // backup makes a backup of the hub at work, by the real program. Half of the
 // time the hub is killed meanwhile, or else the backup is restored, which is
 // killed, too, and then done again: it has all that was acknowledged before.
@@ -242,8 +281,7 @@ func (c *crash) overturn() {
 			}
 			right := true
 			for _, r := range c.h.resultLines(d, "") {
-				input, _ := o.Input.Stated(r.Task)
-				if string(r.Output) != honest(&wire.Lease{Input: input}) {
+				if r.End != wire.Stopped && string(r.Output) != c.right(o, r.Task) {
 					right = false
 					c.audit(token, d, r.Task)
 				}
@@ -293,6 +331,12 @@ func (c *crash) summary(k kept, report *Report, crew []*stubborn) {
 	for _, w := range crew {
 		offered, resent = offered+w.offered, resent+w.resent
 	}
+	acknowledged := 0
+	for _, is := range c.halted {
+		if is {
+			acknowledged++
+		}
+	}
 	verdict := "clean"
 	if len(report.Problems) > 0 {
 		verdict = fmt.Sprintf("%d problems", len(report.Problems)+report.More)
@@ -302,11 +346,12 @@ kills of the hub       %d (seed %d)
   by what went on      %s
 votes acknowledged     %d, of them lost %d, counted twice %d
   on disk              %d, sent again after a kill %d
-orders completed       %d of %d, %d tasks; stopped for good %d of %d
+orders completed       %d of %d, %d tasks, %d of them with the outputs of another as inputs; stopped for good %d of %d
+tasks stopped          %d acknowledged, of which %d had a verdict by then
 verdicts withdrawn     %d
 audits acknowledged    %d, lost %d
 checkpoints offered    %d
 backups restored       %d, all with what was acknowledged before; restores and compactions cut short %d
 hub check              %s`, *kills, *seed, strings.Join(faults, ", "), k.acked, k.missing, k.double, report.Votes, resent,
-		len(c.orders), len(c.orders), k.tasks, len(c.stopped), len(c.stopped), c.withdrawn, len(c.audited), k.audits, offered, c.restored, c.cutShort, verdict)
+		len(c.orders), len(c.orders), k.tasks, c.chains, len(c.stopped), len(c.stopped), acknowledged, c.inVain, c.withdrawn, len(c.audited), k.audits, offered, c.restored, c.cutShort, verdict)
 }
