@@ -1,7 +1,10 @@
 package hub
 
 import (
+	"bytes"
 	"context"
+	"encoding/base64"
+	"sync"
 	"time"
 
 	"github.com/coder/websocket"
@@ -40,36 +43,48 @@ func (f *frame) add(o outgoing) error {
 			return err
 		}
 	}
-	text := o.raw
-	if text == nil {
-		var err error
-		if text, err = wire.Encode(o.msg); err != nil {
-			f.session.hub.log.Error("a message cannot be sent", "error", err)
-			return err
-		}
-	}
-	if err := f.room(len(text)); err != nil {
-		return err
-	}
-	if len(f.text) > 0 {
+	before := len(f.text)
+	if before > 0 {
 		f.text = append(f.text, newline)
 	}
-	f.text = append(f.text, text...)
+	if err := f.encode(o); err != nil {
+		return err
+	}
+	added := len(f.text) - before
+	if f.fits(added) {
+		return nil
+	}
+	next := bytes.TrimPrefix(bytes.Clone(f.text[before:]), []byte{newline})
+	f.text = f.text[:before]
+	if err := f.write(); err != nil {
+		return err
+	}
+	f.text = append(f.text, next...)
+	f.fits(len(next))
 	return nil
 }
 
 const newline = '\n'
 
-// room makes room for a message of n bytes.
-func (f *frame) room(n int) error {
-	if f.messages == wire.MaxBatch || f.messages > 0 && f.size+1+n > wire.MaxToWorker {
-		if err := f.write(); err != nil {
-			return err
-		}
+func (f *frame) encode(o outgoing) (err error) {
+	if o.raw != nil {
+		f.text = append(f.text, o.raw...)
+		return nil
+	}
+	if f.text, err = wire.Append(f.text, o.msg); err != nil {
+		f.session.hub.log.Error("a message cannot be sent", "error", err)
+	}
+	return err
+}
+
+// fits counts a message of n bytes, if the frame has room for it.
+func (f *frame) fits(n int) bool {
+	if f.messages == wire.MaxBatch || f.messages > 0 && f.size+n > wire.MaxToWorker {
+		return false
 	}
 	f.messages++
-	f.size += 1 + n
-	return nil
+	f.size += n
+	return true
 }
 
 func (f *frame) addLease(l job.Lease) error {
@@ -79,23 +94,24 @@ func (f *frame) addLease(l job.Lease) error {
 		h.cannotLend(f.session, l, err)
 		return nil
 	}
-	text, err := wire.Encode(m)
-	if err != nil {
-		h.log.Error("a message cannot be sent", "error", err)
-		return err
-	}
-	if err := f.room(len(text) + wire.MaxLeaseToken); err != nil {
-		return err
+	size := wire.MaxLeaseToken + 1024 + base64.StdEncoding.EncodedLen(len(m.Input)) + base64.StdEncoding.EncodedLen(len(m.Proof))
+	if !f.fits(size) {
+		if err := f.write(); err != nil {
+			return err
+		}
+		f.fits(size)
 	}
 	for _, lent := range f.lent {
 		if lent.first.Order == l.Order {
 			f.size -= wire.MaxLeaseToken
 			lent.leases = append(lent.leases, l)
-			lent.rest = append(append(lent.rest, newline), text...)
-			return nil
+			if lent.rest, err = wire.Append(append(lent.rest, newline), m); err != nil {
+				h.log.Error("a message cannot be sent", "error", err)
+			}
+			return err
 		}
 	}
-	f.lent = append(f.lent, &lending{leases: []job.Lease{l}, first: m})
+	f.lent = append(f.lent, &lending{leases: append(make([]job.Lease, 0, 8), l), first: m})
 	return nil
 }
 
@@ -123,3 +139,6 @@ func (f *frame) write() (err error) {
 	f.text, f.messages, f.lent, f.size = f.text[:0], 0, nil, 0
 	return err
 }
+
+// texts are buffers for frames that are being written.
+var texts = sync.Pool{New: func() any { return new([]byte) }}

@@ -73,7 +73,14 @@ func (s *session) waiting() []outgoing {
 
 // deliver writes messages, as many in a frame as fit.
 func (s *session) deliver(batch []outgoing) error {
-	f := frame{session: s, timeout: writeTimeout}
+	text := texts.Get().(*[]byte)
+	f := frame{session: s, timeout: writeTimeout, text: (*text)[:0]}
+	defer func() {
+		if cap(f.text) <= maxKeptFrame {
+			*text = f.text
+			texts.Put(text)
+		}
+	}()
 	last := batch[len(batch)-1]
 	if last.close != 0 {
 		f.timeout = closeTimeout

@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	pingEvery    = 20 * time.Second // and as long to answer
+	pingEvery    = 30 * time.Second // and as long to answer
 	writeTimeout = 30 * time.Second
 	closeTimeout = 2 * time.Second
 	maxOutgoing  = 512 // messages that wait for a worker to read

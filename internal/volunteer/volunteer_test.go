@@ -392,15 +392,22 @@ func TestKill(t *testing.T) {
 	}
 }
 
+// TestDeadline: a run ends with the release's seconds, or the order's deadline if
+// that is sooner.
 func TestDeadline(t *testing.T) {
-	s := newScene(t)
-	s.loop(t, 1)
-	s.start(t)
-	c := s.accept(t)
-	wants(c, 1)
-	c.send(s.lease(1, 1))
-	if r := next[*wire.Return](c); r.Reason != wire.ReturnDeadline || r.Check != "" {
-		t.Errorf("%+v", r)
+	for name, seconds := range map[string]struct{ release, order int }{"release": {1, 0}, "order": {600, 1}, "order, later": {1, 600}} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t)
+			s.order.DeadlineSeconds = seconds.order
+			s.loop(t, uint32(seconds.release))
+			s.start(t)
+			c := s.accept(t)
+			wants(c, 1)
+			c.send(s.lease(1, 1))
+			if r := next[*wire.Return](c); r.Reason != wire.ReturnDeadline || r.Check != "" {
+				t.Errorf("%+v", r)
+			}
+		})
 	}
 }
 

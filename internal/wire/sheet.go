@@ -122,7 +122,7 @@ func leavesOf(results []*Result) ([]tlog.Hash, error) {
 		return nil, canon.Fail("bounds", "sheet: %d votes, 2 to %d allowed", len(results), MaxSheet)
 	}
 	leaves := make([]tlog.Hash, len(results))
-	var statement []byte
+	statement := make([]byte, 0, 1024)
 	for i, r := range results {
 		statement = r.Vote.encode(statement[:0])
 		leaves[i] = tlog.RecordHash(statement)
@@ -130,24 +130,27 @@ func leavesOf(results []*Result) ([]tlog.Hash, error) {
 	return leaves, nil
 }
 
+// maxDepth is how many hashes a path has at most.
+const maxDepth = 6
+
 // grow returns the root over leaves, and if wanted the paths from each to it.
 func grow(leaves []tlog.Hash, wanted bool) (root tlog.Hash, paths [][]byte) {
-	if wanted {
-		paths = make([][]byte, len(leaves))
-	}
 	if len(leaves) == 1 {
+		if wanted {
+			paths = [][]byte{make([]byte, 0, maxDepth*LinkSize)}
+		}
 		return leaves[0], paths
 	}
 	half := below(len(leaves))
 	left, first := grow(leaves[:half], wanted)
 	right, second := grow(leaves[half:], wanted)
-	for i, path := range first {
-		paths[i] = append(path, right[:]...)
+	for i := range first {
+		first[i] = append(first[i], right[:]...)
 	}
-	for i, path := range second {
-		paths[half+i] = append(path, left[:]...)
+	for i := range second {
+		second[i] = append(second[i], left[:]...)
 	}
-	return tlog.NodeHash(left, right), paths
+	return tlog.NodeHash(left, right), append(first, second...)
 }
 
 // VerifyVote checks a worker's seal of v.

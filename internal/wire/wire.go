@@ -121,10 +121,11 @@ func decodeAll[M Message](frame []byte, limit int, union map[string]func() M) ([
 	if len(frame) > limit {
 		return nil, canon.Fail(CodeMessage, "frame: %d bytes, at most %d allowed", len(frame), limit)
 	}
-	if n := bytes.Count(frame, []byte{newline}) + 1; n > MaxBatch {
+	n := bytes.Count(frame, []byte{newline}) + 1
+	if n > MaxBatch {
 		return nil, canon.Fail(CodeMessage, "frame: %d messages, at most %d allowed", n, MaxBatch)
 	}
-	var all []M
+	all := make([]M, 0, n)
 	var p parser
 	for data := range bytes.SplitSeq(frame, []byte{newline}) {
 		m, err := decode(&p, data, union)
