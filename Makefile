@@ -96,7 +96,7 @@ bench-warm: need-browser $(STAMP) ## how much faster tasks are after a warm-up
 	node bench/warm/warm.mjs 5
 
 crash: need-test ## KILLS=200 kills of a hub under load, on full, slow and failing disks; SEED=… does it again
-	$(GO) test ./internal/hub -run 'TestKillNine$$' -v -timeout 0 -args -kills $(or $(KILLS),200) -seed $(or $(SEED),0)
+	$(GO) test ./internal/hub -run 'TestKill(Nine|Migrating)$$' -v -timeout 0 -args -kills $(or $(KILLS),200) -seed $(or $(SEED),0)
 
 bench-tasks: ## what an order of ten million tasks takes of a hub: docs/tasks.md
 	@for decided in 0 10000 100000 1000000; do \

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -99,33 +100,23 @@ func (h *testHub) snapshotCode(token string) string {
 	return code
 }
 
-// TestSchema2: a data directory that a hub of schema 2 wrote, with 40 votes on
-// 20 tasks of an order and 4 on another, is brought up to date and whole.
-func TestSchema2(t *testing.T) {
-	dir := t.TempDir()
-	if out, err := exec.Command("tar", "-xzf", "testdata/schema2.tar.gz", "-C", dir).CombinedOutput(); err != nil {
+// unpackSchema unpacks a data directory that a hub of an older schema wrote, with
+// 40 votes on 20 tasks of an order and 4 on another.
+func unpackSchema(t *testing.T, schema int) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	if out, err := exec.Command("tar", "-xzf", fmt.Sprintf("testdata/schema%d.tar.gz", schema), "-C", dir).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	if err := os.Chmod(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Check(dir, true); err == nil || !strings.Contains(err.Error(), "start the hub on it once") {
-		t.Errorf("a look at an old one: %v", err)
-	}
-	then := time.Date(2026, 11, 23, 12, 45, 0, 0, time.UTC) // minutes after it was written
-	h, err := New(context.Background(), Options{Data: dir, Root: policy.Root{Keys: rootOf(t).Keys, Threshold: 1}, UnsafeOneNetwork: true, Now: func() time.Time { return then }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if s := h.Status(); s.Votes != 44 || s.Results != 20 || s.Orders["done"] != 1 || s.Orders["running"] != 1 {
-		t.Errorf("%+v", s)
-	}
-	if err := h.store.PutRevocation(store.Revocation{ID: strings.Repeat("0a", 16)}); err != nil {
-		t.Errorf("a bucket of schema 3: %v", err)
-	}
-	if err := h.Close(); err != nil {
-		t.Fatal(err)
-	}
+	return dir
+}
+
+// wholeSchema checks that all that unpackSchema unpacks is there.
+func wholeSchema(t *testing.T, dir string) {
+	t.Helper()
 	report, err := Check(dir, true)
 	if err != nil || len(report.Problems) != 0 || report.Votes != 44 || report.Verdicts != 20 || report.Releases != 1 || report.Orders != 2 || report.Leaves != 4 {
 		t.Errorf("%+v, %v", report, err)
@@ -135,12 +126,46 @@ func TestSchema2(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
+	decided := uint64(0)
 	if err := s.Statements(store.Order, func(st store.Statement) error {
 		if canon.Sum(st.Bytes) != st.Digest {
 			t.Error("a statement has changed")
 		}
-		return nil
-	}); err != nil {
-		t.Fatal(err)
+		last, err := s.LastDecision(st.Digest)
+		decided += last
+		return err
+	}); err != nil || decided != 20 {
+		t.Errorf("%d decisions: %v", decided, err)
+	}
+}
+
+// TestOlderSchemas: a data directory of an older schema is brought up to date,
+// and whole.
+func TestOlderSchemas(t *testing.T) {
+	for schema, then := range map[int]time.Time{ // minutes after it was written
+		2: time.Date(2026, 11, 23, 12, 45, 0, 0, time.UTC),
+		3: time.Date(2026, 11, 28, 12, 25, 0, 0, time.UTC),
+		4: time.Date(2026, 11, 28, 12, 25, 0, 0, time.UTC),
+	} {
+		t.Run(fmt.Sprint(schema), func(t *testing.T) {
+			dir := unpackSchema(t, schema)
+			if _, err := Check(dir, true); err == nil || !strings.Contains(err.Error(), "start the hub on it once") {
+				t.Errorf("a look at an old one: %v", err)
+			}
+			h, err := New(context.Background(), Options{Data: dir, Root: policy.Root{Keys: rootOf(t).Keys, Threshold: 1}, UnsafeOneNetwork: true, Now: func() time.Time { return then }})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s := h.Status(); s.Votes != 44 || s.Results != 20 || s.Orders["done"] != 1 || s.Orders["running"] != 1 {
+				t.Errorf("%+v", s)
+			}
+			if err := h.store.PutRevocation(store.Revocation{ID: strings.Repeat("0a", 16)}); err != nil {
+				t.Errorf("a bucket of schema 3: %v", err)
+			}
+			if err := h.Close(); err != nil {
+				t.Fatal(err)
+			}
+			wholeSchema(t, dir)
+		})
 	}
 }

@@ -261,13 +261,19 @@ const (
 	gathered   = 25  // outputs for each task of the order that follows
 )
 
-func newCrash(t *testing.T) *crash {
-	disk := newDisk(t, "192m")
-	dir := t.TempDir()
+func buildHub(t *testing.T, dir string) string {
+	t.Helper()
 	bin := filepath.Join(dir, "hub")
 	if out, err := exec.Command("go", "build", "-o", bin, "../../cmd/hub").CombinedOutput(); err != nil {
 		t.Fatalf("building cmd/hub: %v\n%s", err, out)
 	}
+	return bin
+}
+
+func newCrash(t *testing.T) *crash {
+	disk := newDisk(t, "192m")
+	dir := t.TempDir()
+	bin := buildHub(t, dir)
 	policyFile := filepath.Join(dir, "policy.json")
 	if err := writePolicy(t, policyFile); err != nil {
 		t.Fatal(err)
