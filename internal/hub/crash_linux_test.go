@@ -199,6 +199,7 @@ type crash struct {
 	orders map[canon.Digest]*release.Order
 	last   canon.Digest
 	tried  map[string]int
+	during string // which
 	dir    string // on another disk
 
 	submitted          int64
@@ -237,6 +238,7 @@ func TestKillNine(t *testing.T) {
 		c.order()
 		f := faults[c.random.IntN(len(faults))]
 		c.tried[f.name]++
+		c.during = f.name
 		f.run()
 	}
 	c.hub.start()
@@ -287,13 +289,16 @@ func newCrash(t *testing.T) *crash {
 	hub := &process{t: t, args: []string{bin, "serve", "--data", filepath.Join(disk.path, "data"), "--policy", policyFile, "--root", rootOf(t).Keys[0].String(), "--listen", address,
 		"--unsafe-one-network", "--log-level", "error", "--reserve-bytes", "16777216"}}
 	hub.start()
+	c := &crash{t: t, h: &testHub{t: t, clock: &clock{}, url: "http://" + address}, hub: hub, disk: disk,
+		random: rand.New(rand.NewPCG(*seed, 0)), orders: map[canon.Digest]*release.Order{}, tried: map[string]int{}, dir: dir, audited: map[taskOf]bool{}, halted: map[taskOf]bool{}}
 	t.Cleanup(func() {
 		if hub.cmd.ProcessState == nil {
 			hub.kill()
 		}
+		if t.Failed() {
+			t.Logf("at %q the last hub said:\n%s", c.during, hub.stderr.String())
+		}
 	})
-	c := &crash{t: t, h: &testHub{t: t, clock: &clock{}, url: "http://" + address}, hub: hub, disk: disk,
-		random: rand.New(rand.NewPCG(*seed, 0)), orders: map[canon.Digest]*release.Order{}, tried: map[string]int{}, dir: dir, audited: map[taskOf]bool{}, halted: map[taskOf]bool{}}
 	return c
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/countersign/countersign/internal/canon"
 	"github.com/countersign/countersign/internal/job"
@@ -15,6 +16,10 @@ import (
 	"github.com/countersign/countersign/internal/wire"
 	"github.com/countersign/countersign/release"
 )
+
+// gatherAgain is how long to wait until inputs for which there was no room are
+// gathered again.
+const gatherAgain = 2 * time.Second
 
 // gather makes the inputs of an order of the outputs of the one that it
 // follows: docs/spec/job.md, "Gathering". The caller holds h.mu.
@@ -28,7 +33,7 @@ func (h *Hub) gather(id canon.Digest) {
 			h.fail(err)
 			return
 		}
-		switch err := h.gathered(o); {
+		switch err := h.gatherWithRoom(o); {
 		case h.ctx.Err() != nil:
 		case canon.ClassOf(err) == wire.CodeInput:
 			h.log.Warn("inputs cannot be gathered", "order", id, "error", err)
@@ -41,6 +46,20 @@ func (h *Hub) gather(id canon.Digest) {
 			h.work(func(m *job.Machine) []job.Action { return m.Gathered(h.now(), id) })
 		}
 	})
+}
+
+// gatherWithRoom waits while the disk is full, as facts do.
+func (h *Hub) gatherWithRoom(o *orderEntry) error {
+	err := h.gathered(o)
+	for store.NoRoom(err) && h.ctx.Err() == nil {
+		h.log.Error("there is no room to gather inputs; it is tried again", "order", o.digest, "error", err)
+		select {
+		case <-h.ctx.Done():
+		case <-time.After(gatherAgain):
+		}
+		err = h.gathered(o)
+	}
+	return err
 }
 
 func (h *Hub) gathered(o *orderEntry) error {
