@@ -20,8 +20,9 @@ type source struct {
 	code       []byte
 }
 
-// embedded is a module in base64, as in scripts that carry their own.
-var embedded = regexp.MustCompile(`AGFzbQE[A-Za-z0-9+/]{64,}={0,2}`)
+// embedded is a module in base64, as in scripts that carry their own, some with
+// a space where base64 the program began a line.
+var embedded = regexp.MustCompile(`AGFzbQE[A-Za-z0-9+/ ]{64,}={0,2}`)
 
 // find returns every module below dir once, however often it is there.
 func find(dir string) ([]source, error) {
@@ -72,7 +73,7 @@ func modules(path string) ([][]byte, error) {
 func decode(text []byte) [][]byte {
 	var all [][]byte
 	for _, m := range embedded.FindAll(text, -1) {
-		code, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(string(m), "="))
+		code, err := base64.RawStdEncoding.DecodeString(strings.ReplaceAll(strings.TrimRight(string(m), "="), " ", ""))
 		if err == nil {
 			all = append(all, code)
 		}
