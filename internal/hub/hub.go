@@ -272,6 +272,9 @@ func (h *Hub) Close() error {
 	h.mu.Unlock()
 	h.settle(closeTimeout)
 	h.stop()
+	if h.store != nil {
+		h.store.StopWaiting()
+	}
 	h.serving.Wait()
 	h.running.Wait()
 	if h.notary != nil {

@@ -3,6 +3,7 @@ package hub
 import (
 	"errors"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -96,8 +97,16 @@ func TestCloseOnFullDisk(t *testing.T) {
 	w.send(w.result(lease, large))
 	h.look(diskFull)
 	w.conn.CloseNow()
-	if err := h.Close(); !errors.Is(err, syscall.ENOSPC) {
-		t.Errorf("closing: %v", err)
+	h.running.Go(func() { _ = h.store.Sync() }) // as who gathers inputs does; the hub waits for it
+	closed := make(chan error, 1)
+	go func() { closed <- h.Close() }()
+	select {
+	case err := <-closed:
+		if !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("closing: %v", err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatal("the hub waits for room, and does not end")
 	}
 	h.end = func() {}
 	h.start()
@@ -132,4 +141,31 @@ func TestCheckpointsOnFullDisk(t *testing.T) {
 	if kept := w.offer(w.checkpoint(l, at, 0)); int(kept) != len(at.Links) {
 		t.Errorf("%d segments are kept with room", kept)
 	}
+}
+
+// TestGatherOnFullDisk: inputs that find no room are gathered when there is some,
+// and the hub goes on meanwhile.
+func TestGatherOnFullDisk(t *testing.T) {
+	disk := newDisk(t, "64m") // of the files alone: facts find room
+	data := t.TempDir()
+	if err := errors.Join(os.Chmod(data, 0o700), os.Symlink(disk.path, filepath.Join(data, "blobs"))); err != nil {
+		t.Fatal(err)
+	}
+	h := startHub(t, Options{Data: data, UnsafeOneNetwork: true})
+	first := h.rangeOrder(1)
+	h.submit(first, "")
+	d := h.submit(h.outputsOrder(first, 1, 1000), "")
+	a, b := h.join(1), h.join(2)
+	one, other := a.want(1), b.want(1)
+	disk.fill()
+	a.send(a.result(one, honest(one)))
+	b.send(b.result(other, honest(other)))
+	eventually(t, "the log says that inputs find no room", func() bool { return strings.Contains(h.log.String(), "no room to gather inputs") })
+	select {
+	case <-h.failed:
+		t.Fatal("the hub ends")
+	default:
+	}
+	disk.empty()
+	eventually(t, "the order runs", func() bool { s := h.order(d).State; return s == "running" || s == "done" })
 }

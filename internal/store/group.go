@@ -42,7 +42,8 @@ type group struct {
 	told    chan told
 	landed  func()        // after each group
 	stalled atomic.Bool   // there is no room on the disk
-	closing chan struct{} // closed by stop
+	closing chan struct{} // closed: no more waiting for room
+	hurried sync.Once
 	stopped sync.WaitGroup
 }
 
@@ -149,11 +150,14 @@ func (g *group) tell() {
 	}
 }
 
+// hurry ends waiting for room on the disk: what finds none fails from now on.
+func (g *group) hurry() { g.hurried.Do(func() { close(g.closing) }) }
+
 // stop writes what is queued, and returns the error of the first failed commit.
 func (g *group) stop() error {
 	g.mu.Lock()
 	g.closed = true
-	close(g.closing)
+	g.hurry()
 	g.more.Broadcast()
 	g.room.Broadcast()
 	g.mu.Unlock()

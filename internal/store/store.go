@@ -256,6 +256,10 @@ func (s *Store) Sync() error {
 	return s.group.wait(write{apply: func(*bolt.Tx) error { return nil }})
 }
 
+// StopWaiting makes facts fail that find no room on the disk, instead of waiting
+// for some. A program that ends calls it before it waits for those who wait.
+func (s *Store) StopWaiting() { s.group.hurry() }
+
 // Close waits until everything that was submitted is durable, and closes.
 func (s *Store) Close() error {
 	var err error
