@@ -12,18 +12,23 @@ type analysis struct {
 	fns  []facts         // of every defined function
 	refs map[uint32]bool // functions that tables can hold
 	uses uses
-	size int // of all functions, in instructions
 }
 
 // facts of one defined function.
 type facts struct {
-	weight   uint32   // of its frame on the call stack
-	calls    []uint32 // functions that it calls, each once
-	indirect bool     // it calls through tables
-	floats   bool     // it has arithmetic that may make NaNs
-	inner    []bool   // of every loop: nothing is called in it, and it has no other loop
-	local    bool     // some are, and the balance is kept in a local
-	stack    uint32   // what it pays for the call stack; 0 is nothing
+	weight   uint32      // of its frame on the call stack
+	calls    []uint32    // functions that it calls, each once
+	indirect bool        // it calls through tables
+	floats   bool        // it has arithmetic that may make NaNs
+	loops    []loopFacts // of every loop
+	stack    uint32      // what it pays for the call stack; 0 is nothing
+}
+
+// loopFacts of one loop, which is both false where it cannot be reached.
+type loopFacts struct {
+	quiet bool // nothing is called in it
+	inner bool // nor has it another loop in it, nor parameters
+	twice bool // it may be written again, if it is counted
 }
 
 // uses says which added functions are called.
@@ -43,7 +48,7 @@ func analyse(m *wasm.Module, library bool) (*analysis, error) {
 		g.begin(&a.fns[i])
 		in := m.Instrs(i)
 		for v := (wasm.Instr{}); in.Next(&v); {
-			a.size++
+			g.size++
 			g.step(&v, c.Reachable())
 			if err := c.Step(&v); err != nil {
 				return nil, err
@@ -55,6 +60,7 @@ func analyse(m *wasm.Module, library bool) (*analysis, error) {
 		g.end(c.Weight())
 	}
 	slices.Sort(a.uses.tables)
+	g.spend(spareCode + g.size/spareShare)
 	weigh(m, a, library)
 	return a, nil
 }
@@ -66,12 +72,46 @@ type gatherer struct {
 	segs  []wasm.Segment
 	f     *facts
 	loops []loop // open blocks
+	size  int    // of what has been read, in instructions
+	plain []plainLoop
 }
 
 // loop is an open block.
 type loop struct {
 	number      int  // of a loop, or -1
-	busy, loops bool // it calls something, it has a loop
+	busy, loops bool // it calls something, it has a loop or is one with parameters
+	dead        bool
+
+	start, back int  // where it begins, and where the last branch to its start stands, in instructions
+	branches    bool // it has others, or blocks
+}
+
+// plainLoop is an inner loop whose only branch is the one back, at its end.
+type plainLoop struct {
+	f           *facts
+	number      int
+	depth, size int // loops around it; instructions
+}
+
+// What may be written again, in instructions: so many of a module, and a share of all.
+//
+// Sizes are instructions and not bytes, because their number can be told from the
+// metered module, for Check, and the length of the source's integers cannot.
+const (
+	spareCode  = 1 << 10
+	spareShare = 128
+)
+
+// spend chooses the loops that may be written again: those first that have the
+// most loops around them.
+func (g *gatherer) spend(spare int) {
+	slices.SortStableFunc(g.plain, func(a, b plainLoop) int { return b.depth - a.depth })
+	for _, l := range g.plain {
+		if l.size <= spare {
+			spare -= l.size
+			l.f.loops[l.number].twice = true
+		}
+	}
 }
 
 func (g *gatherer) begin(f *facts) {
@@ -83,7 +123,6 @@ func (g *gatherer) end(weight uint32) {
 	g.f.weight = weight
 	slices.Sort(g.f.calls)
 	g.f.calls = slices.Clip(slices.Compact(g.f.calls))
-	g.uses.local = g.uses.local || g.f.local
 }
 
 func (g *gatherer) step(v *wasm.Instr, live bool) {
@@ -93,17 +132,28 @@ func (g *gatherer) step(v *wasm.Instr, live bool) {
 	}
 	switch v.Op {
 	case wasm.OpBlock, wasm.OpIf:
+		g.branch()
 		g.loops = append(g.loops, loop{number: -1})
+	case wasm.OpBr, wasm.OpBrTable, wasm.OpReturn, wasm.OpUnreachable:
+		g.branch()
+	case wasm.OpBrIf:
+		if v.A > 0 {
+			g.branch()
+		}
+		g.loops[len(g.loops)-1].back = g.size
 	case wasm.OpLoop:
-		// One with parameters could not be entered again, and counts as busy.
-		g.loops = append(g.loops, loop{number: len(g.f.inner), busy: !live || len(v.Type.Params) > 0})
-		g.f.inner = append(g.f.inner, false)
+		// One with parameters could not be entered again, and counts as having another.
+		g.loops = append(g.loops, loop{number: len(g.f.loops), dead: !live, loops: len(v.Type.Params) > 0, start: g.size})
+		g.f.loops = append(g.f.loops, loopFacts{})
 	case wasm.OpEnd:
 		l := g.loops[len(g.loops)-1]
 		g.loops = g.loops[:len(g.loops)-1]
-		inner := l.number >= 0 && !l.busy && !l.loops
-		if inner {
-			g.f.inner[l.number], g.f.local = true, true
+		if l.number >= 0 && !l.busy && !l.dead {
+			g.f.loops[l.number] = loopFacts{quiet: true, inner: !l.loops}
+			g.uses.local = true
+			if size := l.back - l.start - 1; !l.loops && !l.branches && l.back == g.size-1 && size <= maxCounted {
+				g.plain = append(g.plain, plainLoop{g.f, l.number, g.depth(), size})
+			}
 		}
 		if n := len(g.loops); n > 0 {
 			g.loops[n-1].busy = g.loops[n-1].busy || l.busy
@@ -135,6 +185,18 @@ func (g *gatherer) step(v *wasm.Instr, live bool) {
 			g.uses.tables = append(g.uses.tables, v.A)
 		}
 	}
+}
+
+func (g *gatherer) branch() { g.loops[len(g.loops)-1].branches = true }
+
+// depth is how many loops stand open.
+func (g *gatherer) depth() (n int) {
+	for _, l := range g.loops {
+		if l.number >= 0 {
+			n++
+		}
+	}
+	return n
 }
 
 func (g *gatherer) called() { g.loops[len(g.loops)-1].busy = true }

@@ -81,7 +81,7 @@ func buildCosts() (t [256]uint8) {
 			t[op] = cost
 		}
 	}
-	set(0, wasm.OpBlock, wasm.OpLoop, wasm.OpEnd, wasm.OpElse, wasm.OpNop, wasm.OpDrop, wasm.OpUnreachable,
+	set(0, wasm.OpBlock, wasm.OpLoop, wasm.OpEnd, wasm.OpElse, wasm.OpBr, wasm.OpReturn, wasm.OpNop, wasm.OpDrop, wasm.OpUnreachable,
 		wasm.OpLocalGet, wasm.OpLocalSet, wasm.OpLocalTee, wasm.OpI32Const, wasm.OpI64Const, wasm.OpF32Const, wasm.OpF64Const)
 	span(2, 0x28, 0x3e) // loads, stores
 	set(2, wasm.OpBrTable, wasm.OpSelect, wasm.OpSelectT, wasm.OpMemorySize, wasm.OpTableGet, wasm.OpTableSet)

@@ -13,7 +13,7 @@ var table = []struct {
 	cost  uint64
 	names string
 }{
-	{0, `block|loop|end|else|nop|drop|unreachable|local\.(get|set|tee)|(...|v128)\.const`},
+	{0, `block|loop|end|else|br|return|nop|drop|unreachable|local\.(get|set|tee)|(...|v128)\.const`},
 	{2, `...\.load.*|...\.store.*|br_table|select|(memory|table)\.size|table\.(get|set)`},
 	{2, `f..\.(min|max)|i..\.trunc_.*|f..\.(convert|demote|promote)_.*`},
 	{6, `call`},

@@ -17,7 +17,6 @@ type counted struct {
 	step  int64
 	until operand // what it is compared with
 	end   int     // where the loop's end stands
-	size  int     // of its body, in instructions
 
 	accesses []access // where its stores may be made canonical behind it
 }
@@ -112,7 +111,7 @@ func (r *loopReader) count(in wasm.Instrs, data []byte, locals uint32) (c counte
 				return c, false
 			}
 			if c, ok = r.counted(cond); ok {
-				c.end, c.size = v.Start, size
+				c.end = v.Start
 				if size >= minDeferred && r.deferrable(&c) {
 					c.accesses = slices.Clone(r.accesses)
 				}

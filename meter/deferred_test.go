@@ -57,7 +57,7 @@ func TestDeferredStores(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := strings.Count(string(tool(t, "wasm2wat", inFile(t, module))), ".ne\n        if"); n != 3 {
+	if n := strings.Count(string(tool(t, "wasm2wat", inFile(t, module))), ".ne\n      if"); n != 3 {
 		t.Fatalf("%d loops look at what they stored, 3 are expected", n)
 	}
 	r := rand.New(rand.NewPCG(7, 7))

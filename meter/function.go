@@ -1,6 +1,10 @@
 package meter
 
-import "github.com/countersign/countersign/internal/wasm"
+import (
+	"slices"
+
+	"github.com/countersign/countersign/internal/wasm"
+)
 
 // edit is a change to a function's code: the bytes from at to end of the file
 // are replaced by what kind says.
@@ -15,13 +19,17 @@ type editKind byte
 const (
 	editCharge     editKind = iota // at the start of a metered block
 	editCheck                      // the same, and check
+	editHead                       // the same, in a loop that is left for a refill
+	editEnter                      // before a loop in which nothing is called
+	editLeave                      // behind its end
 	editLoop                       // loop without calls, that is left for a refill
 	editLoopEnd                    // behind its end
 	editCounted                    // counted loop value
 	editCountedEnd                 // behind its end
-	editBranch                     // branch over added blocks to label value
+	editBranch                     // br or br_if to label value
 	editBrTable                    // br_table to the labels from value on
-	editRefund                     // br or br_if out of a loop, with refund value
+	editRefund                     // br or br_if, with refund value
+	editSpill                      // before a branch out of such a loop
 	editReturn                     // return, value blocks deep
 	editExit                       // before the function's last end
 	editCall                       // call of function value
@@ -41,19 +49,18 @@ type frame struct {
 	values   bool    // a branch to it carries values
 	targeted bool    // a branch that can run leads to its end
 	thenLive bool    // of an else: the end of its then can be reached
-	added    uint32  // blocks that are added around it
-	head     int     // of a loop with added blocks: its check in the edits
+	head     int     // of a loop that is left for a refill: its check in the edits, or 0
 	counted  bool
-	unrolled bool
 	entry    int // the charge of the block that it stands in, or -1
 	outer    int // the frame around it that has another entry; entries never decrease inwards
 	reach    int // the outermost frame that a branch in it leads to the end of, or itself
 }
 
-// refund is what a branch out of a loop gives back: what has been charged for
-// code that it jumps over.
+// refund is what a branch out of an inner loop gives back: what has been charged
+// for code that it jumps over. It may be nothing.
 type refund struct {
 	conditional bool
+	leaves      bool // the loop in which nothing is called, too
 	label       uint32
 	from, until uint32 // in plan.charges
 }
@@ -62,9 +69,8 @@ type refund struct {
 // branch.
 type charged struct{ edit, until uint32 }
 
-// maxRefunds is how many blocks a branch may have to give back from: as many as
-// fit the body of a loop that is unrolled.
-const maxRefunds = twice / 3
+// maxRefunds is how many blocks a branch may have to give back from.
+const maxRefunds = 32
 
 // plan finds the metered blocks of a function: docs/spec/meter.md, "Blocks,
 // charges, checks".
@@ -72,16 +78,15 @@ type plan struct {
 	edits   []edit
 	current int // index of the current block's charge, or -1: nothing runs here
 	frames  []frame
-	loops   int        // that have been met
-	added   uint32     // blocks around the current place
-	labels  []uint32   // of editBrTable
-	counts  []counted  // of editCounted
-	refunds []refund   // of editRefund
-	charges []charged  // of refunds
-	unrolls []unrolled // of editLoop
+	loops   int       // that have been met
+	labels  []uint32  // of editBrTable
+	counts  []counted // of editCounted
+	refunds []refund  // of editRefund
+	charges []charged // of refunds
 	segs    []wasm.Segment
-	spare   int // instructions of the source that may still be written again, in all functions
-	inner   int // the frame of the inner loop that stands open, or -1
+	quiet   int  // the frame of the outermost open loop in which nothing is called, or -1
+	inner   int  // the frame of the inner loop that stands open, or -1
+	local   bool // there are such loops
 	locals  uint32
 	reader  loopReader
 }
@@ -89,14 +94,14 @@ type plan struct {
 // function plans defined function i, in the order of its code.
 func (p *plan) function(m *wasm.Module, i int, facts *facts) error {
 	*p = plan{edits: p.edits[:0], frames: p.frames[:0], labels: p.labels[:0], counts: p.counts[:0], refunds: p.refunds[:0],
-		charges: p.charges[:0], unrolls: p.unrolls[:0], inner: -1, spare: p.spare, segs: m.Segs, locals: m.NumLocals(i), reader: p.reader}
+		charges: p.charges[:0], quiet: -1, inner: -1, segs: m.Segs, locals: m.NumLocals(i), reader: p.reader}
 	p.frames = append(p.frames, frame{op: wasm.OpCall, live: true, values: len(m.Types[m.Funcs[i]].Results) > 0})
 	p.begin(m.Code[i].Offset, true)
 	p.charge(costEntry)
 	in := m.Instrs(i)
 	for v := (wasm.Instr{}); in.Next(&v); {
 		if v.Op == wasm.OpLoop {
-			p.loop(in, m.Data, &v, facts.inner[p.loops])
+			p.loop(in, m.Data, &v, facts.loops[p.loops])
 			p.loops++
 			continue
 		}
@@ -146,13 +151,13 @@ func (p *plan) step(v *wasm.Instr) {
 	case wasm.OpBr:
 		if !p.exit(v, v.A) {
 			p.branch(v.A)
-			p.relabel(v)
+			p.relabel(v, v.A)
 		}
 		p.current = -1
 	case wasm.OpBrIf:
 		if !p.exit(v, v.A) {
 			p.branch(v.A)
-			p.relabel(v)
+			p.relabel(v, v.A)
 			if p.live() {
 				p.begin(v.End, false)
 			}
@@ -166,7 +171,10 @@ func (p *plan) step(v *wasm.Instr) {
 	case wasm.OpReturn:
 		if out := uint32(len(p.frames) - 1); !p.exit(v, out) {
 			p.branch(out)
-			p.instead(v, editReturn, out+p.added)
+			if p.leaves(out) {
+				p.before(v, editSpill)
+			}
+			p.instead(v, editReturn, out+p.blocks(out))
 		}
 		p.current = -1
 	case wasm.OpUnreachable:
@@ -239,7 +247,7 @@ func (p *plan) exit(v *wasm.Instr, label uint32) bool {
 	if !p.live() || p.inner < 0 || to >= p.inner || v.Op == wasm.OpBrIf && p.frames[to].values {
 		return false
 	}
-	r := refund{conditional: v.Op == wasm.OpBrIf, label: label + p.blocks(label), from: uint32(len(p.charges))}
+	r := refund{conditional: v.Op == wasm.OpBrIf, leaves: p.leaves(label), label: label + p.blocks(label), from: uint32(len(p.charges))}
 	p.charges = append(p.charges, p.charged(p.current))
 	last := p.current
 	for i := len(p.frames) - 1; i > p.inner; i = p.frames[i].outer {
@@ -283,27 +291,24 @@ func (p *plan) push(f frame) {
 // addedBlocks is how many blocks stand around a loop that is left for a refill.
 const addedBlocks = 3
 
-// loop plans the start of a loop. The inner ones of functions do without a call
-// in them, which makes engines treat them better: they are left when the balance
-// runs out, and entered again. Counted ones are there twice.
-func (p *plan) loop(in *wasm.Instrs, data []byte, v *wasm.Instr, inner bool) {
+// loop plans the start of a loop. Those in which nothing is called keep the balance
+// in a local. The inner ones of them do without a call in them, which makes engines
+// treat them better: they are left when the balance runs out, and entered again.
+// Counted ones are there twice.
+func (p *plan) loop(in *wasm.Instrs, data []byte, v *wasm.Instr, facts loopFacts) {
 	f := frame{op: wasm.OpLoop, values: len(v.Type.Params) > 0}
-	if p.live() && inner {
-		if c, ok := p.reader.count(*in, data, p.locals); ok && p.take(c.size) {
+	if p.live() && facts.quiet && p.quiet < 0 {
+		p.quiet, p.local = len(p.frames), true
+		p.before(v, editEnter)
+	}
+	if p.live() && facts.inner {
+		if c, ok := p.count(*in, data, facts); ok {
 			f.counted = true
 			p.counts = append(p.counts, c)
 			p.before(v, editCounted)
 			p.edits[len(p.edits)-1].value = uint64(len(p.counts) - 1)
 		} else {
-			f.added = addedBlocks
-			p.added += addedBlocks
-			u, ok := unroll(*in, v, func(label uint32) bool { return p.frames[len(p.frames)-1-int(label)].values })
-			if ok = ok && p.take(u.size*int(u.times-1)); !ok {
-				u = unrolled{times: 1}
-			}
-			f.unrolled = ok
-			p.unrolls = append(p.unrolls, u)
-			p.instead(v, editLoop, uint32(len(p.unrolls)-1))
+			p.instead(v, editLoop, 0)
 			f.head = len(p.edits)
 			p.inner = len(p.frames)
 		}
@@ -312,16 +317,17 @@ func (p *plan) loop(in *wasm.Instrs, data []byte, v *wasm.Instr, inner bool) {
 	p.push(f)
 	if p.live() {
 		p.begin(v.End, true)
+		if f.head > 0 {
+			p.edits[f.head].kind = editHead
+		}
 	}
 }
 
-// take takes from the code that may be written again.
-func (p *plan) take(size int) bool {
-	if size > p.spare {
-		return false
+func (p *plan) count(in wasm.Instrs, data []byte, facts loopFacts) (c counted, ok bool) {
+	if !facts.twice {
+		return c, false
 	}
-	p.spare -= size
-	return true
+	return p.reader.count(in, data, p.locals)
 }
 
 // blocks is how many blocks are added between here and a label.
@@ -332,14 +338,34 @@ func (p *plan) blocks(label uint32) uint32 {
 	return addedBlocks
 }
 
-func (p *plan) relabel(v *wasm.Instr) {
-	if n := p.blocks(v.A); n > 0 {
-		p.instead(v, editBranch, v.A+n)
+// leaves tells whether a branch to a label leaves the loops in which nothing is
+// called.
+func (p *plan) leaves(label uint32) bool {
+	return p.live() && p.quiet >= 0 && len(p.frames)-1-int(label) < p.quiet
+}
+
+// relabel plans a branch that gives nothing back.
+func (p *plan) relabel(v *wasm.Instr, label uint32) {
+	n := p.blocks(label)
+	switch {
+	case !p.leaves(label):
+	case v.Op == wasm.OpBrIf && !p.frames[len(p.frames)-1-int(label)].values:
+		p.refunds = append(p.refunds, refund{conditional: true, leaves: true, label: label + n})
+		p.instead(v, editRefund, uint32(len(p.refunds)-1))
+		return
+	default:
+		p.before(v, editSpill)
+	}
+	if n > 0 {
+		p.instead(v, editBranch, label+n)
 	}
 }
 
 func (p *plan) relabelTable(v *wasm.Instr) {
-	if p.added == 0 {
+	if slices.ContainsFunc(v.Labels, p.leaves) {
+		p.before(v, editSpill)
+	}
+	if !slices.ContainsFunc(v.Labels, func(l uint32) bool { return p.blocks(l) > 0 }) {
 		return
 	}
 	p.instead(v, editBrTable, uint32(len(p.labels)))
@@ -385,7 +411,7 @@ func (p *plan) close(v *wasm.Instr) {
 		p.current = -1
 	case f.reach == len(p.frames): // nothing in it leads further than its end
 		p.current = f.entry
-	case f.op == wasm.OpLoop && !f.counted && !f.unrolled: // its last block goes on
+	case f.op == wasm.OpLoop && !f.counted: // its last block goes on
 	default:
 		p.begin(v.End, false)
 	}
@@ -393,15 +419,18 @@ func (p *plan) close(v *wasm.Instr) {
 
 // closeLoop ends a loop.
 func (p *plan) closeLoop(v *wasm.Instr, f *frame) {
-	p.added -= f.added
 	behind := edit{at: v.End, end: v.End}
 	switch {
 	case f.counted:
 		behind.kind = editCountedEnd
 		p.edits = append(p.edits, behind)
-	case f.added > 0:
+	case f.head > 0:
 		p.inner = -1
 		behind.kind, behind.value = editLoopEnd, uint64(f.head)
 		p.edits = append(p.edits, behind)
+	}
+	if p.quiet == len(p.frames) {
+		p.quiet = -1
+		p.edits = append(p.edits, edit{at: v.End, end: v.End, kind: editLeave})
 	}
 }

@@ -71,12 +71,12 @@ func (w *writer) inspect(i, size int, before Report) {
 	}
 	f := uint32(len(w.m.Imports) + i)
 	fn := Function{Index: f, Name: w.m.Names.Funcs[f], Source: len(w.m.Code[i].Code), Metered: size,
-		Loops: len(w.a.fns[i].inner), Stack: w.a.fns[i].stack,
+		Loops: len(w.a.fns[i].loops), Stack: w.a.fns[i].stack,
 		Counted: w.report.Counted - before.Counted,
 		NaNs:    w.report.NaNs - before.NaNs, Bulk: w.report.Bulk - before.Bulk}
 	for _, e := range w.plan.edits {
 		switch {
-		case e.kind == editCheck:
+		case e.kind == editCheck || e.kind == editHead:
 			fn.Checks++
 			e.value = max(e.value, 1)
 		case e.kind != editCharge || e.value == 0:

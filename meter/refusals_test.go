@@ -151,7 +151,7 @@ func TestLimitsReached(t *testing.T) {
 
 // TestGrowsTooLarge meters a module of charges only, which grow most.
 func TestGrowsTooLarge(t *testing.T) {
-	body := bytes.Repeat([]byte{byte(wasm.OpLoop), 0x40, opEnd}, 200_000)
+	body := bytes.Repeat([]byte{byte(wasm.OpLoop), 0x40, opEnd}, 160_000)
 	m, err := wasm.Decode(assemble(t, within("", "")))
 	if err != nil {
 		t.Fatal(err)

@@ -6,22 +6,18 @@ import (
 	"github.com/countersign/countersign/internal/wasm"
 )
 
-// function writes one function. Where it pays for the call stack, or keeps the
-// balance in a local, its code stands in a block, so that every way out of it
-// passes the same end.
+// function writes one function. Where it pays for the call stack its code stands
+// in a block, so that every way out of it passes the same end.
 type function struct {
 	*writer
 	result                  []wasm.ValType
-	stack                   uint32 // what it pays
-	local                   bool
-	balance                 uint32        // local
+	stack                   uint32        // what it pays
+	balance                 uint32        // local, in functions that have loops in which nothing is called
+	quiet                   bool          // in one of them
 	scratch                 [lanes]uint32 // locals plus one, 0 until one is needed
 	whole, turns, wideTurns uint32        // the same, for counted loops
 	sums                    [lanes][2]uint32
 	from                    uint32
-	times                   uint64 // of the inner loop that stands open
-	leaves                  bool   // the next check leaves its loop
-	ahead                   uint64 // charged for copies of a loop's body that are to come
 	entered                 bool
 	locals                  []wasm.Local
 	next                    uint32 // index of the next local
@@ -29,9 +25,9 @@ type function struct {
 
 func newFunction(w *writer, i int) *function {
 	b, facts := &w.m.Code[i], &w.a.fns[i]
-	f := &function{writer: w, result: w.m.Types[w.m.Funcs[i]].Results, stack: facts.stack, local: facts.local,
+	f := &function{writer: w, result: w.m.Types[w.m.Funcs[i]].Results, stack: facts.stack,
 		locals: b.Locals[:len(b.Locals):len(b.Locals)], next: w.m.NumLocals(i)}
-	if f.local {
+	if w.plan.local {
 		f.balance = f.newLocal(wasm.I64)
 	}
 	return f
@@ -82,8 +78,6 @@ var (
 	}
 )
 
-func (f *function) wrapped() bool { return f.local || f.stack > 0 }
-
 func (f *function) edit(e *edit) {
 	switch e.kind {
 	case editLoop:
@@ -93,6 +87,14 @@ func (f *function) edit(e *edit) {
 	case editCounted:
 	case editCountedEnd:
 		f.code = append(f.code, opEnd)
+	case editEnter:
+		f.quiet = true
+		f.code = appendIndex(f.getFuel(f.code), opLocalSet, f.balance)
+	case editLeave:
+		f.quiet = false
+		f.spill()
+	case editSpill:
+		f.spill()
 	case editBranch:
 		f.code = appendIndex(f.code, f.m.Data[e.at], uint32(e.value))
 	case editRefund:
@@ -102,11 +104,13 @@ func (f *function) edit(e *edit) {
 	case editCharge:
 		f.charge(e.value)
 	case editCheck:
-		first := !f.entered
 		f.check(max(e.value, 1))
-		if first {
+		if !f.entered {
+			f.entered = true
 			f.enter()
 		}
+	case editHead:
+		f.head(max(e.value, 1))
 	case editReturn:
 		f.ret(e)
 	case editExit:
@@ -120,9 +124,7 @@ func (f *function) edit(e *edit) {
 	case editRef:
 		f.code = appendIndex(f.code, opRefFunc, f.index(uint32(e.value)))
 	default:
-		f.spill()
 		f.replace(e)
-		f.reload()
 	}
 }
 
@@ -131,7 +133,7 @@ func (f *function) charge(cost uint64) {
 		return
 	}
 	f.report.Charges++
-	if !f.local {
+	if !f.quiet {
 		f.code = f.writer.charge(f.code, cost)
 		return
 	}
@@ -139,32 +141,33 @@ func (f *function) charge(cost uint64) {
 	f.code = appendIndex(f.code, opLocalSet, f.balance)
 }
 
-// check charges, and asks for more where that is not enough. The first one of a
-// function takes the balance from the global.
+// check charges, and asks for more where that is not enough.
 func (f *function) check(cost uint64) {
-	first := !f.entered
-	f.entered = true
 	f.report.Charges++
 	f.report.Checks++
-	if !f.local {
+	if !f.quiet {
 		f.code = f.writer.check(f.writer.charge(f.code, cost))
 		return
 	}
-	if first {
-		f.code = f.getFuel(f.code)
-	} else {
-		f.code = appendIndex(f.code, opLocalGet, f.balance)
-	}
-	f.code = appendIndex(subtract(f.code, cost), opLocalTee, f.balance)
-	f.code = append(f.code, opI64Const, 0, opI64LtS)
-	if f.leaves {
-		f.leaves = false
-		f.code = append(f.code, opBrIf, 1)
-		return
-	}
+	f.chargeLocal(cost)
 	f.code = append(f.code, opIf, noType)
 	f.code = appendIndex(appendIndex(f.code, opLocalGet, f.balance), opCall, f.refillLocal)
 	f.code = append(appendIndex(f.code, opLocalSet, f.balance), opEnd)
+}
+
+// head charges at the start of a loop, which is left where that is not enough.
+func (f *function) head(cost uint64) {
+	f.report.Charges++
+	f.report.Checks++
+	f.chargeLocal(cost)
+	f.code = append(f.code, opBrIf, 1)
+}
+
+// chargeLocal leaves whether the balance is negative.
+func (f *function) chargeLocal(cost uint64) {
+	f.code = appendIndex(f.code, opLocalGet, f.balance)
+	f.code = appendIndex(subtract(f.code, cost), opLocalTee, f.balance)
+	f.code = append(f.code, opI64Const, 0, opI64LtS)
 }
 
 // loop opens the blocks around a loop that is left when the balance runs out.
@@ -174,7 +177,6 @@ func (f *function) loop(e *edit) {
 	f.code = append(append(f.code, opLoop), typ...)
 	f.code = append(f.code, opBlock, noType)
 	f.code = append(append(f.code, opLoop), typ...)
-	f.leaves, f.times = true, f.plan.unrolls[e.value].times
 }
 
 // loopEnd closes them: the charge that was too much is taken back, and made
@@ -182,44 +184,50 @@ func (f *function) loop(e *edit) {
 func (f *function) loopEnd(e *edit) {
 	f.code = append(f.code, opBr, 2, opEnd)
 	f.code = appendIndex(appendIndex(f.code, opLocalGet, f.balance), opCall, f.refillLocal)
-	f.code = wasm.AppendSigned(append(f.code, opI64Const), int64(max(f.plan.edits[e.value].value, 1)*f.times))
+	f.code = wasm.AppendSigned(append(f.code, opI64Const), int64(max(f.plan.edits[e.value].value, 1)))
 	f.code = appendIndex(append(f.code, opI64Add), opLocalSet, f.balance)
 	f.code = append(f.code, opBr, 0, opEnd, opEnd)
 }
 
-// refund writes a branch that gives back what was charged for what it jumps over.
+// refund writes a branch out of an inner loop, which gives back what was charged
+// for what it jumps over.
 func (f *function) refund(r *refund) {
-	amount, op, label := f.ahead, byte(opBr), r.label
+	amount := uint64(0)
 	for _, c := range f.plan.charges[r.from:r.until] {
 		amount += f.plan.edits[c.edit].value - uint64(c.until)
 	}
+	op, label, apart := byte(opBr), r.label, r.conditional && (amount > 0 || r.leaves)
 	switch {
-	case r.conditional && amount > 0:
+	case apart:
 		f.code = append(f.code, opIf, noType)
 		label++
 	case r.conditional:
 		op = opBrIf
 	}
-	if amount > 0 {
-		f.giveBack(amount)
-	}
+	f.giveBack(amount, r.leaves)
 	f.code = appendIndex(f.code, op, label)
-	if r.conditional && amount > 0 {
+	if apart {
 		f.code = append(f.code, opEnd)
 	}
 }
 
-// leave writes the end of a copy of a loop's body that is not the last: where the
-// loop does not go on, what was charged for the others is given back.
-func (f *function) leave() {
-	f.code = append(f.code, opI32Eqz, opIf, noType)
-	f.giveBack(f.ahead)
-	f.code = append(f.code, opBr, 4, opEnd) // behind the added blocks
-}
-
-func (f *function) giveBack(amount uint64) {
+// giveBack adds to the balance, and puts it back for what follows the loops in
+// which nothing is called.
+func (f *function) giveBack(amount uint64, leaves bool) {
+	switch {
+	case amount == 0 && !leaves:
+		return
+	case amount == 0:
+		f.spill()
+		return
+	}
 	f.code = wasm.AppendSigned(append(appendIndex(f.code, opLocalGet, f.balance), opI64Const), int64(amount))
-	f.code = appendIndex(append(f.code, opI64Add), opLocalSet, f.balance)
+	f.code = append(f.code, opI64Add)
+	if leaves {
+		f.code = f.setFuel(f.code)
+	} else {
+		f.code = appendIndex(f.code, opLocalSet, f.balance)
+	}
 }
 
 func (f *function) brTable(e *edit) {
@@ -330,58 +338,44 @@ func (f *function) misses(out []byte, wide bool, shift int) []byte {
 
 // enter pays for the call stack and opens the block.
 func (f *function) enter() {
-	if f.stack > 0 {
-		f.report.Stacked++
-		f.code = append(wasm.AppendSigned(append(appendIndex(f.code, opGlobalGet, f.writer.stack), opI32Const), int64(f.stack)), opI32Sub)
-		f.code = appendIndex(appendIndex(f.code, opGlobalSet, f.writer.stack), opGlobalGet, f.writer.stack)
-		f.code = append(f.code, opI32Const, 0, opI32LtS, opIf, noType, opUnreachable, opEnd)
+	if f.stack == 0 {
+		return
 	}
-	if f.wrapped() {
-		f.code = append(f.code, opBlock)
-		switch len(f.result) {
-		case 0:
-			f.code = append(f.code, noType)
-		case 1:
-			f.code = append(f.code, byte(f.result[0]))
-		default:
-			f.code = wasm.AppendSigned(f.code, int64(f.typeOf(wasm.FuncType{Results: f.result})))
-		}
+	f.report.Stacked++
+	f.code = append(wasm.AppendSigned(append(appendIndex(f.code, opGlobalGet, f.writer.stack), opI32Const), int64(f.stack)), opI32Sub)
+	f.code = appendIndex(appendIndex(f.code, opGlobalSet, f.writer.stack), opGlobalGet, f.writer.stack)
+	f.code = append(f.code, opI32Const, 0, opI32LtS, opIf, noType, opUnreachable, opEnd)
+	f.code = append(f.code, opBlock)
+	switch len(f.result) {
+	case 0:
+		f.code = append(f.code, noType)
+	case 1:
+		f.code = append(f.code, byte(f.result[0]))
+	default:
+		f.code = wasm.AppendSigned(f.code, int64(f.typeOf(wasm.FuncType{Results: f.result})))
 	}
 }
 
 // exit closes the block, and gives back what enter took.
 func (f *function) exit() {
-	if !f.wrapped() {
+	if f.stack == 0 {
 		return
 	}
 	f.code = append(f.code, opEnd)
-	f.spill()
-	if f.stack > 0 {
-		f.code = append(wasm.AppendSigned(append(appendIndex(f.code, opGlobalGet, f.writer.stack), opI32Const), int64(f.stack)), opI32Add)
-		f.code = appendIndex(f.code, opGlobalSet, f.writer.stack)
-	}
+	f.code = append(wasm.AppendSigned(append(appendIndex(f.code, opGlobalGet, f.writer.stack), opI32Const), int64(f.stack)), opI32Add)
+	f.code = appendIndex(f.code, opGlobalSet, f.writer.stack)
 }
 
 func (f *function) ret(e *edit) {
-	if f.wrapped() {
+	if f.stack > 0 {
 		f.code = appendIndex(f.code, opBr, uint32(e.value))
 	} else {
 		f.code = append(f.code, opReturn)
 	}
 }
 
-// spill puts the balance where others look for it, reload takes it from there.
-func (f *function) spill() {
-	if f.local {
-		f.code = f.setFuel(appendIndex(f.code, opLocalGet, f.balance))
-	}
-}
-
-func (f *function) reload() {
-	if f.local {
-		f.code = appendIndex(f.getFuel(f.code), opLocalSet, f.balance)
-	}
-}
+// spill puts the balance where others look for it.
+func (f *function) spill() { f.code = f.setFuel(appendIndex(f.code, opLocalGet, f.balance)) }
 
 // replace writes what stands in the place of an instruction, or before it.
 func (f *function) replace(e *edit) {

@@ -32,19 +32,21 @@ func (u *unwriter) leaving(code []byte) int {
 	}
 	u.mark()
 	u.code = append(u.code, loop...)
-	u.open = append(u.open, block{start: len(u.code), marks: len(u.marks)})
+	u.open = append(u.open, block{})
 	u.leave = len(u.open)
 	return len(start) + check
 }
 
 // refund returns the length of a br_if that gives back what was charged for what
-// it jumps over, and writes the br_if. One to the end of the blocks around a loop
-// ends a copy of the loop's body behind which comes another: one is enough.
+// it jumps over, or puts the balance back, and writes the br_if.
 func (u *unwriter) refund(code []byte) int {
 	if !u.local || len(code) < 2 || code[1] != noType {
 		return 0
 	}
-	n := 2 + u.sequences[giveBack].match(code[2:])
+	n := 2
+	for i := firstGiveBack; i <= lastGiveBack && n == 2; i++ {
+		n += u.sequences[i].match(code[2:])
+	}
 	if n == 2 || n == len(code) || code[n] != opBr {
 		return 0
 	}
@@ -52,15 +54,12 @@ func (u *unwriter) refund(code []byte) int {
 	if n += 1 + size; size <= 0 || n >= len(code) || code[n] != opEnd {
 		return 0
 	}
-	if label, _, ok := u.label(uint32(to) - 1); ok {
-		u.mark()
-		u.code = appendIndex(u.code, opBrIf, label)
-	} else if n := len(u.open); n == u.leave && to == addedBlocks+1 {
-		b := &u.open[n-1]
-		u.code, u.marks = u.code[:b.start], u.marks[:b.marks]
-	} else {
+	label, _, ok := u.label(uint32(to) - 1)
+	if !ok {
 		return 0
 	}
+	u.mark()
+	u.code = appendIndex(u.code, opBrIf, label)
 	return n + 1
 }
 
@@ -94,16 +93,20 @@ func (u *unwriter) branch(v *wasm.Instr) {
 }
 
 func (u *unwriter) table(v *wasm.Instr) {
-	if u.leave == 0 {
+	any := false
+	for _, l := range v.Labels {
+		_, passes, ok := u.label(l)
+		if any = any || passes; !ok {
+			u.fail(u.fn, v.Start, "branch to a block of the metering")
+		}
+	}
+	if !any {
 		u.code = append(u.code, u.m.Data[v.Start:v.End]...)
 		return
 	}
 	u.code = appendIndex(u.code, byte(wasm.OpBrTable), uint32(len(v.Labels)-1))
 	for _, l := range v.Labels {
-		label, _, ok := u.label(l)
-		if !ok {
-			u.fail(u.fn, v.Start, "branch to a block of the metering")
-		}
+		label, _, _ := u.label(l)
 		u.code = wasm.AppendUnsigned(u.code, uint64(label))
 	}
 }

@@ -2,7 +2,6 @@ package meter
 
 import (
 	"bytes"
-	"encoding/binary"
 
 	"github.com/countersign/countersign/internal/wasm"
 )
@@ -47,26 +46,26 @@ func (s *stripper) globalSequences() []sequence {
 	return []sequence{check, charge, enter, exit}
 }
 
-// leavingCheck is where the check that leaves a loop stands among localSequences.
-const leavingCheck, giveBack = 2, 5
+// Where some stand among localSequences.
+const leavingCheck, firstGiveBack, lastGiveBack = 2, 5, 7
 
-// localSequences are those of functions that keep the balance in a local.
+// localSequences are those of functions that keep the balance in a local, where
+// nothing is called.
 func (s *stripper) localSequences(balance, refill uint32) []sequence {
 	getFuel, setFuel := named(opGlobalGet, s.fuel), named(opGlobalSet, s.fuel)
 	get, set, tee := named(opLocalGet, balance), named(opLocalSet, balance), named(opLocalTee, balance)
 	constant := []byte{opI64Const}
 	less := join([]byte{opI64Sub}, tee, []byte{opI64Const, 0, opI64LtS})
-	more := join(less, []byte{opIf, noType}, get, named(opCall, refill), set, []byte{opEnd})
 	again := join([]byte{opBr, 2, opEnd}, get, named(opCall, refill), constant)
 	return []sequence{
-		{join(getFuel, constant), more}, // the first check
-		{join(get, constant), more},
+		{join(getFuel, set), nil}, // before the outermost loop
+		{join(get, constant), join(less, []byte{opIf, noType}, get, named(opCall, refill), set, []byte{opEnd})},
 		{join(get, constant), join(less, []byte{opBrIf, 1})}, // that leaves a loop
 		{join(get, constant), join([]byte{opI64Sub}, set)},
 		{again, join([]byte{opI64Add}, set, []byte{opBr, 0, opEnd, opEnd})}, // behind such a loop
 		{join(get, constant), join([]byte{opI64Add}, set)},                  // given back before a branch
-		{join(get, setFuel), nil},                                           // spill
-		{join(getFuel, set), nil},                                           // reload
+		{join(get, constant), join([]byte{opI64Add}, setFuel)},              // and out of the outermost loop
+		{join(get, setFuel), nil},                                           // behind it, and before a branch
 	}
 }
 
@@ -99,8 +98,6 @@ type unwriter struct {
 
 // block is an open block of the source.
 type block struct {
-	start   int  // of its body in code, for a loop that is left for a refill
-	marks   int  // before its body
 	counted bool // a loop that is there twice
 	choice  bool // between its halves: the metering's
 }
@@ -148,23 +145,36 @@ func (u *unwriter) all() {
 // mark notes that an instruction begins.
 func (u *unwriter) mark() { u.marks = append(u.marks, len(u.code)) }
 
-// begin finds out from a function's first instructions how it is metered. Where
-// it has a balance, that fixes which locals are the source's.
+// begin finds out how a function is metered. Where it has a balance, that fixes
+// which locals are the source's.
 func (u *unwriter) begin(b *wasm.Body) (locals []wasm.Local, fixed bool) {
 	u.sequences = u.globalSequences()
-	first := sequence{join(named(opGlobalGet, u.fuel), []byte{opI64Const}), []byte{opI64Sub, opLocalTee}}
-	n := first.match(b.Code)
-	balance, size := binary.Uvarint(b.Code[n:])
-	if n == 0 || size <= 0 || balance >= uint64(u.m.NumLocals(u.fn)) {
-		check, enter := &u.sequences[0], &u.sequences[2]
-		u.wrapped = enter.match(b.Code[check.match(b.Code):]) > 0
+	check, enter := &u.sequences[0], &u.sequences[2]
+	u.wrapped = enter.match(b.Code[check.match(b.Code):]) > 0
+	balance, ok := u.findBalance(b)
+	if !ok {
 		return nil, false
 	}
-	u.wrapped, u.local, u.balance = true, true, uint32(balance)
+	u.local, u.balance = true, balance
 	u.sequences = append(u.localSequences(u.balance, u.refillLocal), u.sequences...)
 	locals = u.localsBelow(u.balance)
 	u.scratches = max(0, len(b.Locals)-len(locals)-1) // behind the balance
 	return locals, true
+}
+
+// findBalance looks for the local that the balance is taken into.
+func (u *unwriter) findBalance(b *wasm.Body) (local uint32, ok bool) {
+	if !bytes.Contains(b.Code, append(named(opGlobalGet, u.fuel), opLocalSet)) {
+		return 0, false
+	}
+	in, taken := u.m.Instrs(u.fn), false
+	for v := (wasm.Instr{}); in.Next(&v); {
+		if taken && v.Op == wasm.OpLocalSet {
+			return v.A, v.A < u.m.NumLocals(u.fn)
+		}
+		taken = v.Op == wasm.OpGlobalGet && v.A == u.fuel
+	}
+	return 0, false
 }
 
 // localsBelow returns the declarations of the locals before one of the metering.

@@ -24,7 +24,7 @@ func calling(text string) string {
 	}
 }
 
-var chargedLoop = regexp.MustCompile(`loop CHARGE (\d+ )?`)
+var chargedLoop = regexp.MustCompile(`loop (LOCAL_CHARGE \d+|CHARGE) `)
 
 var labels = regexp.MustCompile(`\d+`)
 

@@ -50,7 +50,7 @@ var helperText = map[string]string{
 const (
 	charge = `global\.get FUEL i64\.const \d+ i64\.sub global\.set FUEL `
 	more   = `global\.get FUEL i64\.const 0 i64\.lt_s if REFILL end `
-	refuel = `i64\.const \d+ i64\.sub local\.tee BALANCE i64\.const 0 i64\.lt_s if local\.get BALANCE REFILL_LOCAL local\.set BALANCE end `
+	refuel = `local\.get BALANCE i64\.const \d+ i64\.sub local\.tee BALANCE i64\.const 0 i64\.lt_s if local\.get BALANCE REFILL_LOCAL local\.set BALANCE end `
 )
 
 // sequences of the source's functions, the longest first.
@@ -59,12 +59,13 @@ var sequences = []struct {
 	name string
 }{
 	{regexp.MustCompile(charge + more), "CHECK "},
-	{regexp.MustCompile(`(local\.get BALANCE|global\.get FUEL) ` + refuel), "CHECK "},
+	{regexp.MustCompile(refuel), "LOCAL_CHECK "},
 	{regexp.MustCompile(`block loop block loop local\.get BALANCE i64\.const (\d+) i64\.sub local\.tee BALANCE i64\.const 0 i64\.lt_s br_if 1 `), "LEAVES $1 "},
-	{regexp.MustCompile(`end (br 2 )?end local\.get BALANCE REFILL_LOCAL i64\.const (\d+) i64\.add local\.set BALANCE br 0 end end `), "AGAIN $2 "},
+	{regexp.MustCompile(`end (?:br 2 |DEAD )?end local\.get BALANCE REFILL_LOCAL i64\.const (\d+) i64\.add local\.set BALANCE br 0 end end `), "AGAIN $1 "},
 	{regexp.MustCompile(charge), "CHARGE "},
-	{regexp.MustCompile(`local\.get BALANCE i64\.const (\d+) i64\.sub local\.set BALANCE `), "CHARGE $1 "},
+	{regexp.MustCompile(`local\.get BALANCE i64\.const (\d+) i64\.sub local\.set BALANCE `), "LOCAL_CHARGE $1 "},
 	{regexp.MustCompile(`local\.get BALANCE i64\.const (\d+) i64\.add local\.set BALANCE br `), "REFUND $1 br "},
+	{regexp.MustCompile(`local\.get BALANCE i64\.const (\d+) i64\.add global\.set FUEL br `), "REFUND $1 SPILL br "},
 	{regexp.MustCompile(`global\.get STACK i32\.const \d+ i32\.sub global\.set STACK global\.get STACK i32\.const 0 i32\.lt_s if unreachable end `), "PUSH "},
 	{regexp.MustCompile(`global\.get STACK i32\.const \d+ i32\.add global\.set STACK `), "POP "},
 	{regexp.MustCompile(`local\.get BALANCE global\.set FUEL `), "SPILL "},
@@ -188,26 +189,22 @@ func (w *witness) helper(f uint32) {
 	}
 }
 
-var firstCheck = regexp.MustCompile(`^global\.get FUEL i64\.const \d+ i64\.sub local\.tee (\d+) `)
+var takesBalance = regexp.MustCompile(`global\.get FUEL local\.set (\d+) `)
 
 // paidFor is what is as it has to be.
-var paidFor = regexp.MustCompile(`BULK memory\.(fill|copy|init) |ELEMENTS table\.(fill|copy|init) |loop CHECK `)
+var paidFor = regexp.MustCompile(`BULK memory\.(fill|copy|init) |ELEMENTS table\.(fill|copy|init) |loop (LOCAL_)?CHECK `)
 
 // function looks at a function of the source.
 func (w *witness) function(f uint32) {
 	balance := -1
-	if found := firstCheck.FindStringSubmatch(w.text(f, -1)); found != nil {
+	if found := takesBalance.FindStringSubmatch(w.text(f, -1)); found != nil {
 		fmt.Sscan(found[1], &balance)
 	}
 	text := w.reduced(f, balance)
 	if !strings.HasPrefix(text, "CHECK ") {
 		w.fail(f, "does not begin with a check: %.200s", text)
 	}
-	if balance >= 0 {
-		text = w.aroundCalls(f, text)
-	} else if strings.Contains(text, "SPILL") || strings.Contains(text, "RELOAD") {
-		w.fail(f, "spills without a balance")
-	}
+	text = w.quiet(f, text)
 	if push, pop := strings.Count(text, "PUSH"), strings.Count(text, "POP"); push > 1 || pop > push || pop < push && w.ends {
 		w.fail(f, "does not give back what it takes of the stack")
 	}
@@ -220,28 +217,11 @@ func (w *witness) function(f uint32) {
 	}
 }
 
-var (
-	anyCall   = regexp.MustCompile(`(call \d+|call_indirect|BULK|ELEMENTS|GROW|GROW_TABLE) `)
-	wholeCall = regexp.MustCompile(`SPILL (call \d+|call_indirect|BULK|ELEMENTS|GROW|GROW_TABLE) RELOAD `)
-	lastSpill = regexp.MustCompile(`end SPILL (POP )?end $`)
-)
-
-// aroundCalls makes sure that every call spills and reloads, and so the end.
-func (w *witness) aroundCalls(f uint32, text string) string {
-	if n, whole := len(anyCall.FindAllString(text, -1)), len(wholeCall.FindAllString(text, -1)); n != whole {
-		w.fail(f, "%d calls, %d with the balance spilled and reloaded", n, whole)
-	}
-	if w.ends && !lastSpill.MatchString(text) {
-		w.fail(f, "does not spill at its end")
-	}
-	return wholeCall.ReplaceAllString(text, "$1 ")
-}
-
 // countedLoop is a loop that is there twice, with what is computed before it.
 var countedLoop = regexp.MustCompile(`i(?:32|64)\.sub (?:local\.tee (\d+) )?(?:i(?:32|64)\.const \d+ i(?:32|64)\.shr_u )?(?:i64\.extend_i32_u )?` +
 	`i64\.const 1 i64\.add i64\.const (\d+) i64\.mul local\.set (\d+) local\.get BALANCE local\.get (\d+) i64\.sub local\.tee (\d+) i64\.const 0 i64\.ge_s ` +
 	`(?:local\.get (\d+) i(?:32|64)\.const -?\d+ i(?:32|64)\.and i(?:32|64)\.eqz i32\.and )?` + alignedText + `if local\.get (\d+) local\.set BALANCE ` + beginText +
-	`loop (.*?)br_if 0 end ` + endText + `else loop local\.get BALANCE i64\.const (\d+) ` + strings.Replace(refuel, `i64\.const \d+ `, "", 1) + `(.*?)br_if 0 end end `)
+	`loop (.*?)br_if 0 end ` + endText + `else loop ` + strings.Replace(refuel, `\d+`, `(\d+)`, 1) + `(.*?)br_if 0 end end `)
 
 var anyBranch = regexp.MustCompile(`(^| )(br|loop|call|return|BULK|GROW|ELEMENTS|FUEL|BALANCE)`)
 
@@ -273,7 +253,7 @@ func (w *witness) counted(f uint32, text string, balance int) string {
 	})
 }
 
-var leaving = regexp.MustCompile(`(LEAVES|AGAIN|CHARGE|REFUND) (\d+) `)
+var leaving = regexp.MustCompile(`(LEAVES|AGAIN|LOCAL_CHARGE|REFUND) (\d+) `)
 
 // leaves makes sure that loops that are left for a refill are entered again, and
 // charge again what they gave back; and that a branch out of one gives back no
@@ -290,7 +270,7 @@ func (w *witness) leaves(f uint32, text string) string {
 			within, head, turn, back = true, m[2], amount, 0
 		case m[1] == "AGAIN" && within && m[2] == head && back <= turn:
 			within = false
-		case m[1] == "CHARGE":
+		case m[1] == "LOCAL_CHARGE":
 			turn += amount
 		case m[1] == "REFUND" && within:
 			back = max(back, amount)

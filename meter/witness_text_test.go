@@ -8,15 +8,20 @@ import (
 )
 
 // text is a function as text: names of instructions, indices and integers, each
-// with a space behind it, without what cannot run.
+// with a space behind it, and DEAD for what cannot run.
 func (w *witness) text(f uint32, balance int) string {
 	i := int(f) - len(w.m.Imports)
 	var out strings.Builder
 	r := reach{live: true}
-	in := w.m.Instrs(i)
+	in, dead := w.m.Instrs(i), false
 	for v := (wasm.Instr{}); in.Next(&v); {
-		if r.live || v.Op == wasm.OpElse || v.Op == wasm.OpEnd {
+		switch {
+		case r.live || (v.Op == wasm.OpElse || v.Op == wasm.OpEnd) && r.opened():
 			out.WriteString(w.instruction(&v, balance) + " ")
+			dead = false
+		case !dead:
+			out.WriteString("DEAD ")
+			dead = true
 		}
 		w.ends = r.live
 		r.step(&v)
@@ -65,6 +70,9 @@ type reach struct {
 		live, targeted bool
 	}
 }
+
+// opened tells whether the block that stands open was entered.
+func (r *reach) opened() bool { return len(r.open) == 0 || r.open[len(r.open)-1].live }
 
 func (r *reach) target(label uint32) {
 	if n := len(r.open) - 1 - int(label); r.live && n >= 0 {

@@ -70,7 +70,6 @@ func (w *writer) functions() error {
 		total += len(w.m.Code[i].Code)
 	}
 	w.code = make([]byte, 0, total+total/2)
-	w.plan.spare = spareCode + w.a.size/16
 	for i := range w.m.Code {
 		if err := w.plan.function(w.m, i, &w.a.fns[i]); err != nil {
 			return err
@@ -128,9 +127,6 @@ func (c *cursor) to(end int, bare bool) {
 			c.edit(e)
 			c.at = e.end
 		}
-		if e.kind == editLoop && !bare {
-			c.turns(&c.plan.unrolls[e.value])
-		}
 	}
 	c.canonicals(end)
 	c.copy(end)
@@ -152,22 +148,6 @@ func (c *cursor) canonicals(end int) {
 			}
 		}
 	}
-}
-
-// turns writes the check of a loop that is left for a refill, and all but the last
-// of its body's copies.
-func (c *cursor) turns(u *unrolled) {
-	head := c.edits[0]
-	c.edits = c.edits[1:]
-	cost := max(head.value, 1)
-	c.check(cost * u.times)
-	for left := u.times - 1; left > 0; left-- {
-		c.ahead = left * cost
-		body := *c
-		body.to(u.back, false)
-		c.leave()
-	}
-	c.ahead = 0
 }
 
 // countedLoop writes a loop without charges, for when the balance is enough for

@@ -61,7 +61,7 @@ func printReport(w io.Writer, in *meter.Inspection) {
 		count int
 		why   string
 	}{
-		{"charges", r.Charges, "metered blocks that cost something, copies of small loops included"},
+		{"charges", r.Charges, "metered blocks that cost something"},
 		{"checks", r.Checks, "of them, where functions and loops begin"},
 		{"counted", r.Counted, "loops that are charged once ahead where the balance is enough"},
 		{"stack", r.Stacked, "functions that pay for the call stack"},
