@@ -30,7 +30,7 @@ const (
 	editBranch                     // br or br_if to label value
 	editBrTable                    // br_table to the labels from value on
 	editRefund                     // br or br_if, with refund value
-	editSpill                      // before a branch out of such a loop
+	editSpill                      // before a branch out of loops in which nothing is called
 	editReturn                     // return, value blocks deep
 	editExit                       // before the function's last end
 	editCall                       // call of function value
@@ -164,13 +164,13 @@ func (p *plan) step(v *wasm.Instr) {
 	case wasm.OpBr:
 		if !p.exit(v, v.A) {
 			p.branch(v.A)
-			p.relabel(v, v.A)
+			p.relabel(v)
 		}
 		p.current = -1
 	case wasm.OpBrIf:
 		if !p.exit(v, v.A) {
 			p.branch(v.A)
-			p.relabel(v, v.A)
+			p.relabel(v)
 			if p.live() {
 				p.begin(v.End, false)
 			}
@@ -359,19 +359,19 @@ func (p *plan) leaves(label uint32) bool {
 }
 
 // relabel plans a branch that gives nothing back.
-func (p *plan) relabel(v *wasm.Instr, label uint32) {
-	n := p.blocks(label)
+func (p *plan) relabel(v *wasm.Instr) {
+	n := p.blocks(v.A)
 	switch {
-	case !p.leaves(label):
-	case v.Op == wasm.OpBrIf && !p.frames[len(p.frames)-1-int(label)].values:
-		p.refunds = append(p.refunds, refund{conditional: true, leaves: true, label: label + n})
+	case !p.leaves(v.A):
+	case v.Op == wasm.OpBrIf && !p.frames[len(p.frames)-1-int(v.A)].values:
+		p.refunds = append(p.refunds, refund{conditional: true, leaves: true, label: v.A + n})
 		p.instead(v, editRefund, uint32(len(p.refunds)-1))
 		return
 	default:
 		p.before(v, editSpill)
 	}
 	if n > 0 {
-		p.instead(v, editBranch, label+n)
+		p.instead(v, editBranch, v.A+n)
 	}
 }
 
