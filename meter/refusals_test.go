@@ -129,6 +129,21 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// TestHostFloats has imported functions with a float in their types, as parameter
+// and as result: a host's NaN would differ from host to host.
+func TestHostFloats(t *testing.T) {
+	for _, typ := range []string{"f32", "f64", "v128"} {
+		for _, place := range []string{"param i32", "result"} {
+			module := assemble(t, fmt.Sprintf(`(module (import "m" "f" (func (%s %s))))`, place, typ))
+			_, _, err := Rewrite(module, &Options{Library: true})
+			var e *Error
+			if !errors.As(err, &e) || e.Feature != hostFloats || !strings.Contains(err.Error(), typ) {
+				t.Errorf("(%s %s): got %v, want an error of %q", place, typ, err, hostFloats)
+			}
+		}
+	}
+}
+
 // TestLimitsReached has modules that only just are accepted.
 func TestLimitsReached(t *testing.T) {
 	for name, wat := range map[string]string{
