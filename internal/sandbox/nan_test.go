@@ -3,6 +3,8 @@ package sandbox
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -16,7 +18,7 @@ const (
 // what arithmetic made, $m one that holds both.
 func TestCanonicalNaN(t *testing.T) {
 	engines(t, Options{}, func(t *testing.T, e *Engine) {
-		for _, c := range nanCases {
+		for _, c := range slices.Concat(nanCases, arithmeticCases()) {
 			code := metered(t, command(`(import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))`,
 				fmt.Sprintf(`(data (i32.const 0) "\10\00\00\00\08\00\00\00")
 				(global $inf f64 (f64.const inf)) (global $g (mut f64) (f64.const 0))
@@ -42,10 +44,44 @@ func TestCanonicalNaN(t *testing.T) {
 // store looks at the bits of an f64.
 func store(expr string) string { return `(f64.store (i32.const 16) ` + expr + `)` }
 
-var nanCases = []struct {
+type nanCase struct {
 	body string
 	want uint64
-}{
+}
+
+// arithmeticCases have each instruction that may make a NaN of any bits, of an
+// operand that is a NaN with a payload.
+func arithmeticCases() (all []nanCase) {
+	const ops = "ceil floor trunc nearest sqrt add sub mul div min max"
+	for _, typ := range []string{"f32", "f64", "f32x4", "f64x2"} {
+		nan, store, want := `(local.get $nan)`, "v128.store", uint64(canonical64)
+		if strings.HasPrefix(typ, "f32") {
+			nan, want = `(f32.reinterpret_i32 (i32.const 0xffa00001))`, 0x7fc000007fc00000
+		}
+		if scalar, _, vector := strings.Cut(typ, "x"); vector {
+			nan = fmt.Sprintf("(%s.splat %s)", typ, nan)
+		} else {
+			store = scalar + ".store"
+		}
+		if typ == "f32" {
+			want &= 0xffffffff
+		}
+		for i, op := range strings.Fields(ops) {
+			operands := nan
+			if i > 4 {
+				operands += " " + nan
+			}
+			all = append(all, nanCase{fmt.Sprintf("(%s (i32.const 16) (%s.%s %s))", store, typ, op, operands), want})
+		}
+	}
+	return append(all,
+		nanCase{`(v128.store (i32.const 16) (f32x4.demote_f64x2_zero (f64x2.splat (local.get $nan))))`, 0x7fc000007fc00000},
+		nanCase{`(v128.store (i32.const 16) (f64x2.promote_low_f32x4 (f32x4.splat (f32.reinterpret_i32 (i32.const 0xffa00001)))))`, canonical64},
+		nanCase{`(v128.store (i32.const 16) (f64x2.pmin (f64x2.sqrt (f64x2.splat (f64.const -1))) (f64x2.splat (f64.const 1))))`, canonical64},
+		nanCase{`(v128.store (i32.const 16) (f64x2.pmax (f64x2.sqrt (f64x2.splat (f64.const -1))) (f64x2.splat (f64.const 1))))`, canonical64})
+}
+
+var nanCases = []nanCase{
 	{store(`(f64.add (local.get $nan) (f64.const 1))`), canonical64},
 	{store(`(f64.sub (global.get $inf) (global.get $inf))`), canonical64},
 	{store(`(f64.mul (f64.const 0) (global.get $inf))`), canonical64},
