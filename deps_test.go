@@ -37,7 +37,7 @@ var layers = []struct {
 	{"commands are flags and wiring", false,
 		[]string{"cmd/signer", "cmd/hub", "cmd/verifysim"}},
 	{"whole-system tests are no part of the product, and nothing imports them", false,
-		[]string{"test/conformance/wazero", "test/evil", "test/trust/opener", "test/journey", "test/proof", "test/toolchain"}},
+		[]string{"test/breaks", "test/conformance/wazero", "test/evil", "test/trust/opener", "test/journey", "test/proof", "test/toolchain"}},
 }
 
 // only says which packages alone may import something, and why.
