@@ -62,6 +62,11 @@ var hostile = []struct {
 			functions(m, size, slices.Concat(blockOpen, loopOpen, nested(ifOpen, 30, fill(branchOut(32), 1<<18)), []byte{opEnd, opEnd}))
 		})
 	}},
+	{"branches out of many ifs in a loop", func(size int) []byte {
+		return bare(func(m *wasm.Module) {
+			functions(m, size, slices.Concat(blockOpen, loopOpen, nested(ifOpen, 980, fill(branchOut(982), 1<<18)), []byte{opEnd, opEnd}))
+		})
+	}},
 	{"br_tables", func(size int) []byte {
 		table := slices.Concat([]byte{opI32Const, 0, byte(wasm.OpBrTable)}, wasm.AppendUnsigned(nil, 60000), make([]byte, 60001))
 		code := fill(slices.Concat(blockOpen, table, []byte{opEnd}), 1<<18)
