@@ -127,8 +127,9 @@ func (c constant) matches(got value) bool {
 	return len(lanes) > 0
 }
 
-// laneMatches compares bits; the metered module's NaN is the positive
-// canonical one, wherever the suite allows several.
+// laneMatches compares bits. Where the suite allows NaNs of any bits, the metered
+// module's is the positive canonical one; the sign of a canonical one may be
+// changed by neg.
 func laneMatches(want string, got uint64, width int) bool {
 	switch want {
 	case "nan:canonical", "nan:arithmetic":
@@ -136,10 +137,7 @@ func laneMatches(want string, got uint64, width int) bool {
 		if width == 32 {
 			canonical = 0x7fc00000
 		}
-		if want == "nan:canonical" {
-			return got == canonical || got == canonical|1<<(width-1)
-		}
-		return got&canonical == canonical
+		return got == canonical || want == "nan:canonical" && got == canonical|1<<(width-1)
 	}
 	n, err := bits(want, width)
 	return err == nil && n == got
