@@ -336,19 +336,19 @@ func runMetered(t *testing.T, module []byte, slice int64) (used uint64, refills 
 	return uint64(granted - v.globals[len(v.globals)-2]), v.refills, end
 }
 
-// TestCyclesPassChecks makes sure that every fourth time round a loop at least,
-// and every call, charges and checks: with grants of just what is owed, each asks
-// for more.
+// TestCyclesPassChecks makes sure that every time round a loop, and every call,
+// charges and checks: with grants of just what is owed, each asks for more.
 func TestCyclesPassChecks(t *testing.T) {
 	for name, c := range map[string]struct {
-		body  string
-		times int
+		functions, body string
+		start           uint32
+		times           int
 	}{
-		"loop":      {"(local i32) (loop (local.set 0 (i32.add (local.get 0) (i32.const 1))) (br_if 0 (i32.and (local.get 0) (i32.const 31))))", 8},
-		"branch in": {"(local i32) (loop (block (if (i32.and (local.tee 0 (i32.add (local.get 0) (i32.const 1))) (i32.const 31)) (then (br 2)))))", 32},
-		"calls":     {"(call $fine) (call $fine) (call $fine) (call $fine)", 4},
+		"loop":      {"", "(local i32) (loop (local.set 0 (i32.add (local.get 0) (i32.const 1))) (br_if 0 (i32.and (local.get 0) (i32.const 31))))", 2, 32},
+		"branch in": {"", "(local i32) (loop (block (if (i32.and (local.tee 0 (i32.add (local.get 0) (i32.const 1))) (i32.const 31)) (then (br 2)))))", 2, 32},
+		"calls":     {"(func $down (param i32) (if (local.get 0) (then (call $down (i32.sub (local.get 0) (i32.const 1))))))", "(call $down (i32.const 32))", 3, 32},
 	} {
-		out, _, err := Rewrite(assemble(t, within("", c.body)), nil)
+		out, _, err := Rewrite(assemble(t, within(c.functions, c.body)), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -356,8 +356,9 @@ func TestCyclesPassChecks(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		v.globals[len(v.globals)-1] = stackLimit
 		v.refill = func(balance int64) int64 { return -balance }
-		if err := v.call(2); err != nil {
+		if err := v.call(c.start); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
 		if v.refills < c.times {

@@ -70,7 +70,7 @@ func files(t testing.TB, pattern string, atLeast int) map[string][]byte {
 // goldenSources assembles the golden files.
 func goldenSources(t testing.TB) map[string][]byte {
 	t.Helper()
-	sources := files(t, "testdata/golden/*.wat", 12)
+	sources := files(t, "testdata/golden/*.wat", 13)
 	for name, src := range sources {
 		sources[name] = assemble(t, string(src))
 	}

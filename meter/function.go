@@ -20,6 +20,7 @@ const (
 	editCharge     editKind = iota // at the start of a metered block
 	editCheck                      // the same, and check
 	editHead                       // the same, in a loop that is left for a refill
+	editBareCheck                  // check alone: callers pay for the block
 	editEnter                      // before a loop in which nothing is called
 	editLeave                      // behind its end
 	editLoop                       // loop without calls, that is left for a refill
@@ -29,7 +30,7 @@ const (
 	editBranch                     // br or br_if to label value
 	editBrTable                    // br_table to the labels from value on
 	editRefund                     // br or br_if, with refund value
-	editSpill                      // before a branch out of such a loop
+	editSpill                      // before a branch out of loops in which nothing is called
 	editReturn                     // return, value blocks deep
 	editExit                       // before the function's last end
 	editCall                       // call of function value
@@ -84,30 +85,42 @@ type plan struct {
 	refunds []refund  // of editRefund
 	charges []charged // of refunds
 	segs    []wasm.Segment
-	quiet   int  // the frame of the outermost open loop in which nothing is called, or -1
-	inner   int  // the frame of the inner loop that stands open, or -1
-	local   bool // there are such loops
+	prepaid []uint64 // by function of the source, imported ones too
+	quiet   int      // the frame of the outermost open loop in which nothing is called, or -1
+	inner   int      // the frame of the inner loop that stands open, or -1
+	local   bool     // there are such loops
 	locals  uint32
 	reader  loopReader
 }
 
 // function plans defined function i, in the order of its code.
 func (p *plan) function(m *wasm.Module, i int, facts *facts) error {
+	p.start(m, i)
+	in := m.Instrs(i)
+	for v := (wasm.Instr{}); in.Next(&v); {
+		p.next(in, m.Data, &v, facts)
+	}
+	if p.prepaid[len(m.Imports)+i] > 0 {
+		p.edits[0].kind = editBareCheck
+	}
+	return in.Err()
+}
+
+func (p *plan) start(m *wasm.Module, i int) {
 	*p = plan{edits: p.edits[:0], frames: p.frames[:0], labels: p.labels[:0], counts: p.counts[:0], refunds: p.refunds[:0],
-		charges: p.charges[:0], quiet: -1, inner: -1, segs: m.Segs, locals: m.NumLocals(i), reader: p.reader}
+		charges: p.charges[:0], quiet: -1, inner: -1, segs: m.Segs, prepaid: p.prepaid, locals: m.NumLocals(i), reader: p.reader}
 	p.frames = append(p.frames, frame{op: wasm.OpCall, live: true, values: len(m.Types[m.Funcs[i]].Results) > 0})
 	p.begin(m.Code[i].Offset, true)
 	p.charge(costEntry)
-	in := m.Instrs(i)
-	for v := (wasm.Instr{}); in.Next(&v); {
-		if v.Op == wasm.OpLoop {
-			p.loop(in, m.Data, &v, facts.loops[p.loops])
-			p.loops++
-			continue
-		}
-		p.step(&v)
+}
+
+func (p *plan) next(in *wasm.Instrs, data []byte, v *wasm.Instr, facts *facts) {
+	if v.Op == wasm.OpLoop {
+		p.loop(in, data, v, facts.loops[p.loops])
+		p.loops++
+		return
 	}
-	return in.Err()
+	p.step(v)
 }
 
 // begin starts a metered block before the byte at.
@@ -151,13 +164,13 @@ func (p *plan) step(v *wasm.Instr) {
 	case wasm.OpBr:
 		if !p.exit(v, v.A) {
 			p.branch(v.A)
-			p.relabel(v, v.A)
+			p.relabel(v)
 		}
 		p.current = -1
 	case wasm.OpBrIf:
 		if !p.exit(v, v.A) {
 			p.branch(v.A)
-			p.relabel(v, v.A)
+			p.relabel(v)
 			if p.live() {
 				p.begin(v.End, false)
 			}
@@ -189,6 +202,7 @@ func (p *plan) step(v *wasm.Instr) {
 func (p *plan) replace(v *wasm.Instr) {
 	switch v.Op {
 	case wasm.OpCall:
+		p.charge(p.prepaid[v.A])
 		p.checked()
 		p.instead(v, editCall, v.A)
 	case wasm.OpCallIndirect:
@@ -345,19 +359,19 @@ func (p *plan) leaves(label uint32) bool {
 }
 
 // relabel plans a branch that gives nothing back.
-func (p *plan) relabel(v *wasm.Instr, label uint32) {
-	n := p.blocks(label)
+func (p *plan) relabel(v *wasm.Instr) {
+	n := p.blocks(v.A)
 	switch {
-	case !p.leaves(label):
-	case v.Op == wasm.OpBrIf && !p.frames[len(p.frames)-1-int(label)].values:
-		p.refunds = append(p.refunds, refund{conditional: true, leaves: true, label: label + n})
+	case !p.leaves(v.A):
+	case v.Op == wasm.OpBrIf && !p.frames[len(p.frames)-1-int(v.A)].values:
+		p.refunds = append(p.refunds, refund{conditional: true, leaves: true, label: v.A + n})
 		p.instead(v, editRefund, uint32(len(p.refunds)-1))
 		return
 	default:
 		p.before(v, editSpill)
 	}
 	if n > 0 {
-		p.instead(v, editBranch, label+n)
+		p.instead(v, editBranch, v.A+n)
 	}
 }
 

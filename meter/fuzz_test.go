@@ -39,7 +39,7 @@ func FuzzRewrite(f *testing.F) {
 			}
 			return
 		}
-		if len(out) > 14*len(source)+4096 {
+		if len(out) > 16*len(source)+4096 {
 			t.Fatalf("%d bytes became %d", len(source), len(out))
 		}
 		m, err := wasm.Decode(out)

@@ -76,7 +76,7 @@ func (w *writer) inspect(i, size int, before Report) {
 		NaNs:    w.report.NaNs - before.NaNs, Bulk: w.report.Bulk - before.Bulk}
 	for _, e := range w.plan.edits {
 		switch {
-		case e.kind == editCheck || e.kind == editHead:
+		case e.kind == editCheck || e.kind == editHead || e.kind == editBareCheck:
 			fn.Checks++
 			e.value = max(e.value, 1)
 		case e.kind != editCharge || e.value == 0:

@@ -246,6 +246,9 @@ func (v *machine) simple(in *wasm.Instr, value int64, locals []int64) {
 	case opI64Sub:
 		y, x := v.pop(), v.pop()
 		v.push(x - y)
+	case opI32LtS:
+		y, x := v.pop(), v.pop()
+		v.push(truth(int32(x) < int32(y)))
 	case opI64LtS:
 		y, x := v.pop(), v.pop()
 		v.push(truth(x < y))

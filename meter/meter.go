@@ -43,10 +43,15 @@ type Options struct {
 
 const defaultPages = 256
 
-// Error is a module that is refused. Feature is what is not accepted, "" where the
-// module is malformed or over a limit; Offset is where, in bytes of the file; Func
-// the index of the function, -1 outside of functions, and Name its name, which the
-// module's author chose: print it with care. Msg says it in words.
+// Error is a module that is refused:
+//
+//	type Error struct {
+//		Feature Feature // a string: what is not accepted, "" where the module is malformed or over a limit
+//		Offset  int     // where, in bytes of the file
+//		Func    int     // the index of the function, -1 outside of functions
+//		Name    string  // its name, which the module's author chose: print it with care
+//		Msg     string  // in words
+//	}
 type Error = wasm.Error
 
 // Rewrite returns the metered module of source, and what was added. The same

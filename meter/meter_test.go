@@ -20,8 +20,8 @@ var update = flag.Bool("update", false, "write the golden files again")
 // read and found right.
 func TestGolden(t *testing.T) {
 	files, err := filepath.Glob("testdata/golden/*.wat")
-	if err != nil || len(files) != 12 {
-		t.Fatalf("%d golden files, 12 are expected (%v)", len(files), err)
+	if err != nil || len(files) != 13 {
+		t.Fatalf("%d golden files, 13 are expected (%v)", len(files), err)
 	}
 	for _, f := range files {
 		t.Run(filepath.Base(f), func(t *testing.T) {

@@ -379,7 +379,7 @@ func TestMutants(t *testing.T) {
 		(drop (i64.reinterpret_f64 (f64.mul (local.get 1) (local.get 1))))
 		(loop (v128.store (i32.const 0) (f32x4.div (local.get 2) (local.get 2))) (v128.store (i32.const 0) (f64x2.sqrt (local.get 2))) (br_if 0 (i32.const 0)))
 		(f32.sqrt (local.get 0)))
-		(func (param f64) (result f64) (f64.div (local.get 0) (local.get 0)))`, ""))
+		(func (export "quotient") (param f64) (result f64) (f64.div (local.get 0) (local.get 0)))`, ""))
 	sources["start"] = assemble(t, within(`(func $s (call $fine)) (start $s)`, ""))
 	for name, source := range sources {
 		mutants(t, name, source, 1, 1, 1, 1)

@@ -105,10 +105,11 @@ func (f *function) edit(e *edit) {
 		f.charge(e.value)
 	case editCheck:
 		f.check(max(e.value, 1))
-		if !f.entered {
-			f.entered = true
-			f.enter()
-		}
+		f.enter()
+	case editBareCheck:
+		f.report.Checks++
+		f.code = f.writer.check(f.code)
+		f.enter()
 	case editHead:
 		f.head(max(e.value, 1))
 	case editReturn:
@@ -336,11 +337,13 @@ func (f *function) misses(out []byte, wide bool, shift int) []byte {
 	return append(wasm.AppendSigned(append(out, opI32Const), mask), opI32And, opI32Eqz)
 }
 
-// enter pays for the call stack and opens the block.
+// enter is written behind a function's first check: it pays for the call stack and
+// opens the block.
 func (f *function) enter() {
-	if f.stack == 0 {
+	if f.stack == 0 || f.entered {
 		return
 	}
+	f.entered = true
 	f.report.Stacked++
 	f.code = append(wasm.AppendSigned(append(appendIndex(f.code, opGlobalGet, f.writer.stack), opI32Const), int64(f.stack)), opI32Sub)
 	f.code = appendIndex(appendIndex(f.code, opGlobalSet, f.writer.stack), opGlobalGet, f.writer.stack)

@@ -40,10 +40,11 @@ func (s *stripper) globalSequences() []sequence {
 	getFuel, setFuel := named(opGlobalGet, s.fuel), named(opGlobalSet, s.fuel)
 	getStack, setStack := named(opGlobalGet, s.stack), named(opGlobalSet, s.stack)
 	charge := sequence{join(getFuel, []byte{opI64Const}), join([]byte{opI64Sub}, setFuel)}
-	check := sequence{charge.before, join(charge.after, getFuel, []byte{opI64Const, 0, opI64LtS, opIf, noType}, named(opCall, s.refill), []byte{opEnd})}
+	more := sequence{join(getFuel, []byte{opI64Const, 0, opI64LtS, opIf, noType}, named(opCall, s.refill), []byte{opEnd}), nil}
+	check := sequence{charge.before, join(charge.after, more.before)}
 	enter := sequence{join(getStack, []byte{opI32Const}), join([]byte{opI32Sub}, setStack, getStack, []byte{opI32Const, 0, opI32LtS, opIf, noType, opUnreachable, opEnd})}
 	exit := sequence{enter.before, join([]byte{opI32Add}, setStack)}
-	return []sequence{check, charge, enter, exit}
+	return []sequence{check, charge, enter, exit, more}
 }
 
 // Where some stand among localSequences.
@@ -149,8 +150,8 @@ func (u *unwriter) mark() { u.marks = append(u.marks, len(u.code)) }
 // which locals are the source's.
 func (u *unwriter) begin(b *wasm.Body) (locals []wasm.Local, fixed bool) {
 	u.sequences = u.globalSequences()
-	check, enter := &u.sequences[0], &u.sequences[2]
-	u.wrapped = enter.match(b.Code[check.match(b.Code):]) > 0
+	check, enter, more := &u.sequences[0], &u.sequences[2], &u.sequences[4]
+	u.wrapped = enter.match(b.Code[max(check.match(b.Code), more.match(b.Code)):]) > 0
 	balance, ok := u.findBalance(b)
 	if !ok {
 		return nil, false

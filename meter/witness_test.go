@@ -22,8 +22,9 @@ type witness struct {
 	fuel      uint32 // global; the stack's is the next
 	ask       uint32 // countersign.refill
 	names     map[uint32]string
-	firstHelp uint32 // index of the first stub
-	ends      bool   // the function that was read last can end
+	firstHelp uint32          // index of the first stub
+	ends      bool            // the function that was read last can end
+	bare      map[uint32]bool // functions whose callers pay for their first block
 	errs      []error
 }
 
@@ -59,6 +60,7 @@ var sequences = []struct {
 	name string
 }{
 	{regexp.MustCompile(charge + more), "CHECK "},
+	{regexp.MustCompile(more), "BARE_CHECK "},
 	{regexp.MustCompile(refuel), "LOCAL_CHECK "},
 	{regexp.MustCompile(`block loop block loop local\.get BALANCE i64\.const (\d+) i64\.sub local\.tee BALANCE i64\.const 0 i64\.lt_s br_if 1 `), "LEAVES $1 "},
 	{regexp.MustCompile(`end (?:br 2 |DEAD )?end local\.get BALANCE REFILL_LOCAL i64\.const (\d+) i64\.add local\.set BALANCE br 0 end end `), "AGAIN $1 "},
@@ -80,6 +82,7 @@ var forbidden = map[string]*regexp.Regexp{
 	"has a loop that is not checked":        regexp.MustCompile(`loop`),
 	"has a bulk operation that is not paid": regexp.MustCompile(`(memory|table)\.(fill|copy|init)`),
 	"uses a helper that is not for it":      regexp.MustCompile(`REFILL|START`),
+	"checks and does not charge":            regexp.MustCompile(`BARE_CHECK`),
 }
 
 func (w *witness) fail(f uint32, format string, args ...any) {
@@ -93,7 +96,7 @@ func witnessed(module []byte) []error {
 		return []error{err}
 	}
 	m.Nesting = wasm.MaxNesting + 10
-	w := &witness{m: m, ask: uint32(len(m.Imports) - 1), names: map[uint32]string{}}
+	w := &witness{m: m, ask: uint32(len(m.Imports) - 1), names: map[uint32]string{}, bare: map[uint32]bool{}}
 	if err := w.outside(); err != nil {
 		return []error{err}
 	}
@@ -201,7 +204,8 @@ func (w *witness) function(f uint32) {
 		fmt.Sscan(found[1], &balance)
 	}
 	text := w.reduced(f, balance)
-	if !strings.HasPrefix(text, "CHECK ") {
+	text, w.bare[f] = strings.CutPrefix(text, "BARE_CHECK ")
+	if !w.bare[f] && !strings.HasPrefix(text, "CHECK ") {
 		w.fail(f, "does not begin with a check: %.200s", text)
 	}
 	text = w.quiet(f, text)
@@ -296,9 +300,15 @@ func (w *witness) references() {
 		if name := w.names[f]; name != "" && !(where == "export _start" && name == "START") {
 			w.fail(f, "is in reach of others by %s", where)
 		}
+		if w.bare[f] {
+			w.fail(f, "is in reach of who does not pay for it, by %s", where)
+		}
 	}
 	for f := range w.m.Referenced() {
 		reach(f, "a table")
+	}
+	if w.m.Start != nil {
+		reach(*w.m.Start, "a start section")
 	}
 	for _, e := range w.m.Exports {
 		if e.Kind == wasm.ExportFunc {

@@ -22,6 +22,7 @@ type writer struct {
 	report Report
 
 	inspected *[]Function // nil where nobody asks
+	exported  map[uint32]bool
 	pages     uint32
 	library   bool
 	imports   uint32 // of the source, and so the index of countersign.refill
@@ -35,13 +36,18 @@ type writer struct {
 
 func newWriter(m *wasm.Module, a *analysis, opt *Options) *writer {
 	w := &writer{m: m, a: a, out: *m, pages: opt.MemoryPages, library: opt.Library, imports: uint32(len(m.Imports)),
-		fuel: uint32(len(m.Globals)), stack: uint32(len(m.Globals)) + 1, types: map[string]uint32{}, growTables: map[uint32]uint32{}}
+		fuel: uint32(len(m.Globals)), stack: uint32(len(m.Globals)) + 1, types: map[string]uint32{}, growTables: map[uint32]uint32{}, exported: map[uint32]bool{}}
 	w.report = Report{SourceBytes: len(m.Data), Functions: len(m.Funcs), MemoryPages: w.pages, Imports: []string{}}
 	for _, im := range m.Imports {
 		w.report.Imports = append(w.report.Imports, im.Module+"."+im.Name)
 	}
 	if m.Memory != nil && m.Memory.Max >= 0 {
 		w.pages = uint32(min(int64(w.pages), m.Memory.Max))
+	}
+	for _, e := range m.Exports {
+		if e.Kind == wasm.ExportFunc {
+			w.exported[e.Index] = true
+		}
 	}
 	w.nans.m = m
 	w.place()
@@ -70,6 +76,7 @@ func (w *writer) functions() error {
 		total += len(w.m.Code[i].Code)
 	}
 	w.code = make([]byte, 0, total+total/2)
+	w.prepay()
 	for i := range w.m.Code {
 		if err := w.plan.function(w.m, i, &w.a.fns[i]); err != nil {
 			return err

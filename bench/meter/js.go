@@ -27,7 +27,7 @@ func startJS(script string, rounds int) (*js, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command("node", "--no-liftoff", script, fmt.Sprint(rounds), fmt.Sprint(slice))
+	cmd := exec.Command("node", "--no-liftoff", "--no-wasm-lazy-compilation", script, fmt.Sprint(rounds), fmt.Sprint(slice))
 	cmd.Stderr = os.Stderr
 	in, err1 := cmd.StdinPipe()
 	out, err2 := cmd.StdoutPipe()

@@ -212,6 +212,7 @@ type moduleInfo struct {
 	Length    int              `json:"length"`
 	Metered   bool             `json:"metered"` // by the rules
 	Refused   *refusal         `json:"refused,omitempty"`
+	Library   bool             `json:"library,omitempty"`          // it is refused as a command, and accepted as a library
 	Candidate *canon.Digest    `json:"candidate_sha256,omitempty"` // a source that gives a metered module
 	Report    *meter.Report    `json:"report,omitempty"`
 	Functions []meter.Function `json:"functions,omitempty"`
@@ -229,6 +230,10 @@ func inspectModule(c *cobra.Command, data []byte, library, asJSON bool) error {
 		return err
 	default:
 		info.Refused = refusalOf(err)
+		if !library {
+			_, err := meter.Inspect(data, &meter.Options{Library: true})
+			info.Library = err == nil
+		}
 	}
 	if info.Metered {
 		d := canon.Sum(in.Source)
@@ -248,6 +253,9 @@ func (info *moduleInfo) print(w io.Writer) {
 		pairs = append(pairs, "proof", "undoing the metering and metering again gives the same bytes", "candidate", fmt.Sprintf("%s, the module without the metering", info.Candidate))
 	case info.Refused != nil:
 		pairs = append(pairs, "refused", info.Refused.Message)
+		if info.Library {
+			pairs = append(pairs, "next", "as a library it is accepted: signer inspect --library shows its functions")
+		}
 	}
 	if info.Report != nil {
 		pairs = append(pairs, "metering", info.Report)
