@@ -13,7 +13,7 @@ type program struct {
 }
 
 // engines are wasmtime with canonical NaNs, which shows what has to come out, and
-// as it is, and wazero's.
+// as it is, and wazero's, the compiler last.
 type engines struct {
 	canonical, plain *wasmtime
 	wazero           []*wazeroEngine
@@ -66,7 +66,7 @@ func startEngines() (*engines, error) {
 		return nil, err
 	}
 	plain, err := startWasmtime(false)
-	return &engines{canonical, plain, []*wazeroEngine{compiler, interpreter}}, err
+	return &engines{canonical, plain, []*wazeroEngine{interpreter, compiler}}, err
 }
 
 func (e *engines) close() {
@@ -78,9 +78,10 @@ func (e *engines) close() {
 // runner begins again with a new instance after a trap: what a trap leaves in
 // memory is not part of an outcome.
 type runner struct {
-	name  string
-	start func() (instance, error)
-	now   instance
+	name     string
+	start    func() (instance, error)
+	now      instance
+	compiler bool // wazero's
 }
 
 func (r *runner) restart() (err error) {
@@ -111,13 +112,17 @@ func (e *engines) runners(p *program) (want, plain *runner, all []*runner, free 
 		all = append(all, &runner{name: name, start: start})
 		return all[len(all)-1]
 	}
-	for i, w := range []*wasmtime{e.canonical, e.plain} {
-		l, err := w.load(p.source)
+	for _, w := range []struct {
+		name string
+		*wasmtime
+		code []byte
+	}{{"wasmtime", e.canonical, p.source}, {"wasmtime as it is", e.plain, p.source}, {"wasmtime as it is, metered,", e.plain, p.metered}} {
+		l, err := w.load(w.code)
 		if err != nil {
 			return nil, nil, nil, free, err
 		}
 		loaded = append(loaded, l)
-		add([]string{"wasmtime", "wasmtime as it is"}[i], l.start)
+		add(w.name, l.start)
 	}
 	for _, w := range e.wazero {
 		l, err := w.load(p.metered)
@@ -125,8 +130,8 @@ func (e *engines) runners(p *program) (want, plain *runner, all []*runner, free 
 			return nil, nil, nil, free, err
 		}
 		loaded = append(loaded, l)
-		add(w.name+" with plenty of fuel", func() (instance, error) { return l.start(plenty) })
-		add(w.name+" with little fuel at a time", func() (instance, error) { return l.start(little) })
+		add(w.name+" with plenty of fuel", func() (instance, error) { return l.start(plenty) }).compiler = w.compiler
+		add(w.name+" with little fuel at a time", func() (instance, error) { return l.start(little) }).compiler = w.compiler
 	}
 	return all[0], all[1], all[2:], free, nil
 }

@@ -1,6 +1,10 @@
 package main
 
-import "github.com/countersign/countersign/internal/wasm"
+import (
+	"slices"
+
+	"github.com/countersign/countersign/internal/wasm"
+)
 
 // kernel is a counted loop that loads and stores floats of one type, as those are
 // that make their stores canonical behind them. Operands overlap or not. Now and
@@ -13,14 +17,21 @@ type kernel struct {
 	home    uint32 // the parameter that most addresses are relative to
 	step    int
 	spoiled bool
+	stored  []place // so far in a turn
+}
+
+// place is an address that is stored at, and the offset of the store.
+type place struct {
+	code []byte
+	near int
 }
 
 func (g *generator) kernel() {
 	k := &kernel{generator: g, lane: lane(g.IntN(2)), i: g.integer(localK), p: g.integer(localP), t: g.integer(localT), home: g.Uint32N(2)}
-	k.step = k.width() << g.IntN(4)
+	k.step = k.width() << []int{0, 0, 0, 1, 1, 2, 3}[g.IntN(7)]
 	k.spoiled = g.IntN(5) == 0
 	span := k.step * (1 + g.IntN(40))
-	start := k.width() * g.IntN(8)
+	start := k.width()*g.IntN(8) + k.step
 	if g.IntN(10) == 0 {
 		start++
 	}
@@ -79,10 +90,7 @@ func (k *kernel) body() {
 		if l := k.any(ops[k.lane].typ); k.IntN(3) == 0 {
 			k.keep(l)
 		}
-		k.target()
-		k.value(2 + k.IntN(2))
-		k.op([]byte{f32: opF32Store, f64: opF64Store}[k.lane], byte(k.IntN(3)))
-		k.near()
+		k.store()
 		if moves {
 			k.get(k.p)
 			k.i32(k.width() * (k.IntN(5) - 2))
@@ -90,6 +98,29 @@ func (k *kernel) body() {
 			k.set(k.p)
 		}
 	}
+}
+
+// store stores what has been computed.
+func (k *kernel) store() {
+	from := len(k.code)
+	k.target()
+	p := place{slices.Clone(k.code[from:]), k.width() * k.IntN(6)}
+	k.value(2 + k.IntN(2))
+	k.op([]byte{f32: opF32Store, f64: opF64Store}[k.lane], byte(k.IntN(3)))
+	k.code = wasm.AppendUnsigned(k.code, uint64(p.near))
+	k.stored = append(k.stored, p)
+}
+
+// again loads what was stored, in this turn or the one before.
+func (k *kernel) again() {
+	p := k.stored[k.IntN(len(k.stored))]
+	k.op(p.code...)
+	if k.IntN(2) == 0 {
+		k.i32(-k.step)
+		k.op(byte(wasm.OpI32Add))
+	}
+	k.op([]byte{f32: opF32Load, f64: opF64Load}[k.lane], byte(k.IntN(3)))
+	k.code = wasm.AppendUnsigned(k.code, uint64(p.near))
 }
 
 // keep puts something into a local for later, or for the next turn.

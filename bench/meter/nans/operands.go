@@ -37,6 +37,10 @@ func (k *kernel) target() {
 
 // source writes a load, where something was stored perhaps.
 func (k *kernel) source() {
+	if len(k.stored) > 0 && k.IntN(3) == 0 {
+		k.again()
+		return
+	}
 	switch k.IntN(6) {
 	case 0:
 		k.get(k.p)
@@ -98,7 +102,11 @@ func (k *kernel) operand(depth int) {
 func (k *kernel) spoil() {
 	t := ops[k.lane].typ
 	global := uint32(k.lane)
-	switch k.IntN(7) {
+	n := k.IntN(7)
+	if n == 2 && len(k.stored) == 0 {
+		n = 0
+	}
+	switch n {
 	case 0:
 		k.source()
 		k.code = index(k.code, wasm.OpGlobalSet, global)
@@ -109,7 +117,7 @@ func (k *kernel) spoil() {
 		k.near()
 	case 2:
 		k.target()
-		k.target()
+		k.op(k.stored[0].code...)
 		k.op(0x29, 0) // i64.load
 		k.near()
 		k.op(0x37, 0) // i64.store

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	wt "github.com/bytecodealliance/wasmtime-go/v39"
+
+	"github.com/countersign/countersign/meter"
 )
 
 // wasmtime is an engine that makes the NaNs of arithmetic canonical, or does not.
@@ -20,6 +22,9 @@ func startWasmtime(canonical bool) (*wasmtime, error) {
 	config.SetParallelCompilation(false)
 	w := &wasmtime{engine: wt.NewEngineWithConfig(config)}
 	w.linker = wt.NewLinker(w.engine)
+	if err := w.linker.FuncWrap("countersign", "refill", func(balance int64) int64 { return plenty - balance }); err != nil {
+		return nil, err
+	}
 	if err := w.linker.FuncWrap(logHost, logI32, func(n int32) { w.log = append(w.log, uint64(uint32(n))) }); err != nil {
 		return nil, err
 	}
@@ -65,6 +70,9 @@ func (i *wasmtimeInstance) call(name string) outcome {
 	o := outcome{log: i.log}
 	if err != nil {
 		o.trap = wasmtimeTrap(err)
+		if x := i.GetExport(i.store, meter.StackGlobal); x != nil && x.Global().Get(i.store).I32() < 0 {
+			o.trap = trapStack
+		}
 		return o
 	}
 	switch v := v.(type) {

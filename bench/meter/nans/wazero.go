@@ -21,15 +21,16 @@ const (
 
 // wazeroEngine runs metered modules.
 type wazeroEngine struct {
-	name    string
-	runtime wazero.Runtime
-	slice   int64
-	log     []uint64
+	name     string
+	compiler bool
+	runtime  wazero.Runtime
+	slice    int64
+	log      []uint64
 }
 
 func startWazero(interpreter bool) (*wazeroEngine, error) {
 	ctx := context.Background()
-	w := &wazeroEngine{name: "wazero's compiler"}
+	w := &wazeroEngine{name: "wazero's compiler", compiler: !interpreter}
 	config := wazero.NewRuntimeConfigCompiler()
 	if interpreter {
 		w.name, config = "wazero's interpreter", wazero.NewRuntimeConfigInterpreter()
