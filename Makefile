@@ -6,7 +6,7 @@ GO      ?= go
 WEB     := webworker
 STAMP   := $(WEB)/node_modules/.package-lock.json
 
-.PHONY: demo test check check-arm build web payloads bench bench-meter bench-costs bench-stack conformance probe test-trust bench-checkpoints bench-host bench-warm bench-tasks bench-hub bench-limits e2e unit race fuzz fuzz-modules corpus crash clean
+.PHONY: demo test check check-arm build web payloads bench bench-meter bench-costs bench-stack conformance probe test-trust bench-checkpoints bench-host bench-warm bench-tasks bench-hub bench-limits e2e unit race fuzz fuzz-modules fuzz-nans corpus crash clean
 
 demo: build ## ONCE=1 ends after the verification
 	ONCE=$(ONCE) PORT=$(PORT) scripts/demo.sh
@@ -113,6 +113,9 @@ fuzz: ## FUZZTIME=30s for each target
 
 fuzz-modules: need-test ## N=2000 random modules, FIRST=101 the first seed
 	$(GO) test ./test/proof -run TestRandomModules -v -timeout 0 -args -first $(or $(FIRST),101) -seeds $(or $(N),2000)
+
+fuzz-nans: need-test ## N=1000 random modules full of NaNs, against wasmtime, FIRST=1 the first seed
+	cd bench/meter && $(GO) run ./nans -first $(or $(FIRST),1) -seeds $(or $(N),1000)
 
 corpus: need-wasm ## other people's modules, from npm and Debian, some compiled from source; writes docs/meter-corpus.md
 	@scripts/need.sh tcl=tclsh dpkg-dev=dpkg-source make=make npm=npm
