@@ -6,7 +6,7 @@ GO      ?= go
 WEB     := webworker
 STAMP   := $(WEB)/node_modules/.package-lock.json
 
-.PHONY: demo test check check-arm build web payloads bench bench-meter bench-costs bench-stack conformance probe test-trust bench-checkpoints bench-host bench-warm bench-tasks bench-hub bench-limits e2e unit race fuzz fuzz-modules breaks corpus crash clean
+.PHONY: demo test check check-arm build web payloads bench bench-meter bench-costs bench-stack conformance probe test-trust bench-checkpoints bench-host bench-warm bench-tasks bench-hub bench-limits e2e unit race fuzz fuzz-modules fuzz-nans breaks corpus crash clean
 
 demo: build ## ONCE=1 ends after the verification
 	ONCE=$(ONCE) PORT=$(PORT) scripts/demo.sh
@@ -116,6 +116,9 @@ fuzz-modules: need-test ## N=2000 random modules, FIRST=101 the first seed
 
 breaks: need-test ## breaks every invariant of docs/spec/meter.md: the test that it names has to fail; ONLY=text
 	$(GO) run ./test/breaks -only '$(ONLY)'
+
+fuzz-nans: need-test ## N=1000 random modules full of NaNs, against wasmtime, FIRST=1 the first seed
+	cd bench/meter && $(GO) run ./nans -first $(or $(FIRST),1) -seeds $(or $(N),1000)
 
 corpus: need-wasm ## other people's modules, from npm and Debian, some compiled from source; writes docs/meter-corpus.md
 	@scripts/need.sh tcl=tclsh dpkg-dev=dpkg-source make=make npm=npm

@@ -81,6 +81,23 @@ func payloadSources() map[string][]byte {
 	return map[string][]byte{"factor": payloads.FactorSource, "loop": payloads.LoopSource}
 }
 
+// everyLocal has loops of both types whose stores are made canonical behind them,
+// and then a NaN of each type that is made canonical where it is stored: a function
+// with as many locals of the metering as there can be.
+const everyLocal = `(module (memory (export "memory") 1)
+  (func (export "f") (param $a i32) (param $x f64) (local $i i32)
+    (loop
+      (f64.store (i32.add (local.get $a) (local.get $i))
+        (f64.sqrt (f64.mul (f64.load (i32.add (local.get $a) (local.get $i))) (f64.load offset=8 (i32.add (local.get $a) (local.get $i))))))
+      (br_if 0 (i32.ne (local.tee $i (i32.add (local.get $i) (i32.const 8))) (i32.const 512))))
+    (loop
+      (f32.store (i32.add (local.get $a) (local.get $i))
+        (f32.sqrt (f32.mul (f32.load (i32.add (local.get $a) (local.get $i))) (f32.load offset=8 (i32.add (local.get $a) (local.get $i))))))
+      (br_if 0 (i32.ne (local.tee $i (i32.sub (local.get $i) (i32.const 8))) (i32.const 0))))
+    (f32.store (local.get $a) (f32.demote_f64 (local.get $x)))
+    (v128.store (local.get $a) (f64x2.sqrt (f64x2.splat (local.get $x))))
+    (v128.store (local.get $a) (f32x4.sqrt (f32x4.splat (f32.const -1))))))`
+
 func TestCheckAccepts(t *testing.T) {
 	sources := goldenSources(t)
 	maps.Copy(sources, payloadSources())
@@ -88,6 +105,8 @@ func TestCheckAccepts(t *testing.T) {
 	for name, source := range sources {
 		checked(t, name, source, Options{MemoryPages: 200})
 	}
+	checked(t, "deferring", assemble(t, deferring), Options{Library: true})
+	checked(t, "every local", assemble(t, everyLocal), Options{Library: true})
 	// Longer than what may be written again, and with integers that are longer
 	// than they need be.
 	checked(t, "many functions", manyFactors(t), Options{})

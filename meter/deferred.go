@@ -220,16 +220,20 @@ func (c *cursor) sum(d *deferral) {
 	if d.stored == 1 && d.of > 1 {
 		return
 	}
-	c.code = appendIndex(c.code, opLocalGet, x)
-	if d.of > 1 {
-		c.code = append(appendIndex(c.code, opLocalGet, d.turn), add)
+	last := d.stored == d.of
+	if last {
+		c.code = appendIndex(c.code, opLocalGet, d.all)
 	}
-	if d.stored < d.of {
+	if d.of > 1 {
+		c.code = append(appendIndex(appendIndex(c.code, opLocalGet, d.turn), opLocalGet, x), add)
+	} else {
+		c.code = appendIndex(c.code, opLocalGet, x)
+	}
+	if !last {
 		c.code = appendIndex(c.code, opLocalSet, d.turn)
 		return
 	}
-	c.code = append(appendIndex(c.code, opLocalGet, d.all), add)
-	c.code = appendIndex(c.code, opLocalSet, d.all)
+	c.code = appendIndex(append(c.code, add), opLocalSet, d.all)
 }
 
 // endDeferral is written behind the loop: where the sum is a NaN, a loop over the

@@ -42,8 +42,12 @@ func nanSequence(l lane, x uint32) sequence {
 	return sequence{before: f.code}
 }
 
-// maxScratch is how many there can be: one of each type.
-const maxScratch = 3
+// How many there can be: one of each type, and behind the balance those that add
+// up what loops store.
+const (
+	maxScratch = 3
+	maxSums    = 4
+)
 
 // scratch takes the last locals for those of the metering.
 func (u *unwriter) scratch() {
@@ -59,7 +63,7 @@ func (u *unwriter) scratch() {
 		case wasm.V128:
 			u.nans = append(u.nans, nan{f32x4, nanSequence(f32x4, x), i}, nan{f64x2, nanSequence(f64x2, x), i})
 		}
-		if len(u.nans) > maxScratch {
+		if len(u.nans) > maxScratch+maxSums { // of a vector there are two
 			return // no module that Rewrite wrote
 		}
 	}

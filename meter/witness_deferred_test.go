@@ -74,12 +74,12 @@ func sumText(n, of int, x, turn, all, typ string) string {
 	if n == 1 && of > 1 {
 		return "local.tee " + turn + " "
 	}
-	text := "local.tee " + x + " local.get " + x + " "
+	sum := "local.get " + x + " "
 	if of > 1 {
-		text += "local.get " + turn + " " + typ + ".add "
+		sum = "local.get " + turn + " " + sum + typ + ".add "
 	}
 	if n < of {
-		return text + "local.set " + turn + " "
+		return "local.tee " + x + " " + sum + "local.set " + turn + " "
 	}
-	return text + "local.get " + all + " " + typ + ".add local.set " + all + " "
+	return "local.tee " + x + " local.get " + all + " " + sum + typ + ".add local.set " + all + " "
 }
