@@ -327,7 +327,7 @@ func (f *function) shift(out []byte, wide bool, by int) []byte {
 	return append(out, opI32Const, byte(by), opI32ShrU)
 }
 
-// misses leaves 1 where a distance is a whole number of steps, and below 2^32.
+// misses leaves 1 where a distance is a whole number of steps, and below 2⁴⁰.
 func (f *function) misses(out []byte, wide bool, shift int) []byte {
 	mask := int64(1)<<shift - 1
 	if wide {
