@@ -142,7 +142,7 @@ func (s *stage) publish(key keys.SecretKey, name string, source, module []byte) 
 }
 
 const (
-	patience = 2 * time.Second // for something to come of an attack
+	patience = 2 * time.Second // for something to come of an attack that came about
 	stopTime = 10 * time.Second
 )
 
@@ -168,8 +168,10 @@ func (s *stage) visit(p *Proxy, engine *sandbox.Engine, trust volunteer.Trust, n
 	done := make(chan error, 1)
 	began := time.Now()
 	go func() { done <- v.Run(ctx) }()
-	for time.Since(began) < patience {
-		r = p.Report()
+	for until, came := began.Add(stopTime), false; time.Now().Before(until); {
+		if r = p.Report(); r.Attacked > 0 && !came {
+			until, came = time.Now().Add(patience), true
+		}
 		if took = time.Since(began); len(r.Checks) > 0 || r.Left > 1 || r.Attacked > 0 && len(r.Votes) > 6 {
 			break
 		}
