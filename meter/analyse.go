@@ -24,7 +24,7 @@ type facts struct {
 	stack    uint32      // what it pays for the call stack; 0 is nothing
 }
 
-// loopFacts of one loop, which is both false where it cannot be reached.
+// loopFacts of one loop: all false where it cannot be reached.
 type loopFacts struct {
 	quiet bool // nothing is called in it
 	inner bool // nor has it another loop in it, nor parameters

@@ -32,6 +32,7 @@ const (
 	editRefund                     // br or br_if, with refund value
 	editSpill                      // before a branch out of loops in which nothing is called
 	editReturn                     // return, value blocks deep
+	editEntry                      // behind the function's first check
 	editExit                       // before the function's last end
 	editCall                       // call of function value
 	editIndirect                   // call_indirect
@@ -111,6 +112,7 @@ func (p *plan) start(m *wasm.Module, i int) {
 		charges: p.charges[:0], quiet: -1, inner: -1, segs: m.Segs, prepaid: p.prepaid, locals: m.NumLocals(i), reader: p.reader}
 	p.frames = append(p.frames, frame{op: wasm.OpCall, live: true, values: len(m.Types[m.Funcs[i]].Results) > 0})
 	p.begin(m.Code[i].Offset, true)
+	p.edits = append(p.edits, edit{at: m.Code[i].Offset, end: m.Code[i].Offset, kind: editEntry})
 	p.charge(costEntry)
 }
 

@@ -18,7 +18,6 @@ type function struct {
 	whole, turns, wideTurns uint32        // the same, for counted loops
 	sums                    [lanes][2]uint32
 	from                    uint32
-	entered                 bool
 	locals                  []wasm.Local
 	next                    uint32 // index of the next local
 }
@@ -105,15 +104,15 @@ func (f *function) edit(e *edit) {
 		f.charge(e.value)
 	case editCheck:
 		f.check(max(e.value, 1))
-		f.enter()
 	case editBareCheck:
 		f.report.Checks++
 		f.code = f.writer.check(f.code)
-		f.enter()
 	case editHead:
 		f.head(max(e.value, 1))
 	case editReturn:
 		f.ret(e)
+	case editEntry:
+		f.enter()
 	case editExit:
 		f.exit()
 	case editSegment:
@@ -337,13 +336,11 @@ func (f *function) misses(out []byte, wide bool, shift int) []byte {
 	return append(wasm.AppendSigned(append(out, opI32Const), mask), opI32And, opI32Eqz)
 }
 
-// enter is written behind a function's first check: it pays for the call stack and
-// opens the block.
+// enter pays for the call stack and opens the block.
 func (f *function) enter() {
-	if f.stack == 0 || f.entered {
+	if f.stack == 0 {
 		return
 	}
-	f.entered = true
 	f.report.Stacked++
 	f.code = append(wasm.AppendSigned(append(appendIndex(f.code, opGlobalGet, f.writer.stack), opI32Const), int64(f.stack)), opI32Sub)
 	f.code = appendIndex(appendIndex(f.code, opGlobalSet, f.writer.stack), opGlobalGet, f.writer.stack)

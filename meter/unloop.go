@@ -93,14 +93,14 @@ func (u *unwriter) branch(v *wasm.Instr) {
 }
 
 func (u *unwriter) table(v *wasm.Instr) {
-	any := false
+	adjusted := false
 	for _, l := range v.Labels {
 		_, passes, ok := u.label(l)
-		if any = any || passes; !ok {
+		if adjusted = adjusted || passes; !ok {
 			u.fail(u.fn, v.Start, "branch to a block of the metering")
 		}
 	}
-	if !any {
+	if !adjusted {
 		u.code = append(u.code, u.m.Data[v.Start:v.End]...)
 		return
 	}

@@ -18,7 +18,7 @@ import (
 
 const usage = `Breaks the metering in one place after the other, and wants the test that
 docs/spec/meter.md names for the invariant to fail. The tree is not changed.
-Takes about ten minutes; run it from the root of the repository: make breaks
+Takes about five minutes; run it from the root of the repository: make breaks
 
 Exit codes: 0 every test failed as it should, 1 one did not, or a break is
 wrong, 130 interrupted.

@@ -61,7 +61,7 @@ var charging = []broken{
 	{everyCycle, "loops are charged and not checked", "meter/rewrite.go",
 		"f.code = append(f.code, opBrIf, 1)", "f.code = append(f.code, byte(wasm.OpDrop))", "meter: TestCyclesPassChecks"},
 	{everyCycle, "the start of a function is charged, and not checked", "meter/rewrite.go",
-		"f.check(max(e.value, 1))\n\t\tf.enter()", "f.charge(max(e.value, 1))\n\t\tf.enter()",
+		"f.check(max(e.value, 1))", "f.charge(max(e.value, 1))",
 		"sandbox: TestFuelStopsEveryLoop/^recursion$"},
 
 	{anySlice, "what a loop charged before a refill is not taken back", "meter/rewrite.go",
