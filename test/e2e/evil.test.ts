@@ -223,7 +223,7 @@ const bent = (name: string) => (body: Buffer): Buffer => {
 
 test("honest, it works, and remembers policy and index", async () => {
   liar.messages = (text) => {
-    if (text.includes('"type":"lease"')) lease = text;
+    if (text.includes('"type":"lease"') && !text.includes('"lease":""')) lease = text; // one with a token of its own
     return [text];
   };
   await begin();

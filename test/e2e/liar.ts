@@ -89,8 +89,10 @@ export class Liar {
       for (let frame = take(buffer); frame !== null; frame = take(buffer)) {
         buffer = buffer.subarray(frame.whole.length);
         const text = (frame.whole[0]! & 15) === 1;
+        // What was said in one frame stays in one: a lease may stand for the token of the next.
+        const said = text ? frame.payload.toString().split("\n").flatMap((line) => this.messages(line)) : [];
         if (!text) socket.write(frame.whole);
-        else for (const m of frame.payload.toString().split("\n").flatMap((line) => this.messages(line))) socket.write(textFrame(Buffer.from(m)));
+        else if (said.length > 0) socket.write(textFrame(Buffer.from(said.join("\n"))));
       }
     });
     for (const [a, b] of [[upstream, socket], [socket, upstream]] as const) {

@@ -271,19 +271,34 @@ func (p *Proxy) work(w http.ResponseWriter, r *http.Request) {
 	_ = down.Close(websocket.StatusGoingAway, "")
 }
 
-// relay passes messages on, as change makes them.
+// relay passes frames on, with their messages as change makes them. What was
+// said in one frame stays in one: messages stand for others of their frame (see
+// docs/spec/wire.md), and the attack is to be the only lie.
 func (p *Proxy) relay(ctx context.Context, from, to *websocket.Conn, change func([]byte) []Frame) error {
 	for {
 		_, data, err := from.Read(ctx)
 		if err != nil {
 			return err
 		}
-		for message := range bytes.SplitSeq(data, []byte("\n")) { // a frame may have several
-			if err := pass(ctx, to, change(message)); err != nil {
-				return err
+		var frames []Frame
+		for message := range bytes.SplitSeq(data, []byte("\n")) {
+			for _, f := range change(message) {
+				if last := len(frames) - 1; last >= 0 && f.joins(frames[last]) {
+					frames[last].Data = append(append(bytes.Clone(frames[last].Data), '\n'), f.Data...)
+				} else {
+					frames = append(frames, f)
+				}
 			}
 		}
+		if err := pass(ctx, to, frames); err != nil {
+			return err
+		}
 	}
+}
+
+// joins says whether f may be sent in one frame with what is before it.
+func (f Frame) joins(before Frame) bool {
+	return f.Delay == 0 && before.Delay == 0 && !f.Binary && !before.Binary
 }
 
 func pass(ctx context.Context, to *websocket.Conn, frames []Frame) error {
