@@ -72,6 +72,9 @@ func run(module []byte, t *tank) error {
 	if err != nil {
 		return fmt.Errorf("instantiating the host: %w", err)
 	}
+	if module, err = meter.ForWazero(module); err != nil {
+		return fmt.Errorf("preparing the module: %w", err)
+	}
 	m, err := runtime.Instantiate(ctx, module)
 	if err != nil {
 		return fmt.Errorf("instantiating the module: %w", err)

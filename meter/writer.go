@@ -36,7 +36,7 @@ type writer struct {
 
 func newWriter(m *wasm.Module, a *analysis, opt *Options) *writer {
 	w := &writer{m: m, a: a, out: *m, pages: opt.MemoryPages, library: opt.Library, imports: uint32(len(m.Imports)),
-		fuel: uint32(len(m.Globals)), stack: uint32(len(m.Globals)) + 1, types: map[string]uint32{}, growTables: map[uint32]uint32{}, exported: map[uint32]bool{}}
+		fuel: uint32(len(m.Globals)), stack: uint32(len(m.Globals)) + 1, growTables: map[uint32]uint32{}, exported: map[uint32]bool{}}
 	w.report = Report{SourceBytes: len(m.Data), Functions: len(m.Funcs), MemoryPages: w.pages, Imports: []string{}}
 	for _, im := range m.Imports {
 		w.report.Imports = append(w.report.Imports, im.Module+"."+im.Name)
@@ -50,6 +50,7 @@ func newWriter(m *wasm.Module, a *analysis, opt *Options) *writer {
 		}
 	}
 	w.nans.m = m
+	w.knowTypes()
 	w.place()
 	return w
 }
@@ -64,12 +65,7 @@ func (w *writer) index(f uint32) uint32 {
 
 // functions rewrites every function and adds the helpers.
 func (w *writer) functions() error {
-	w.out.Types, w.out.Funcs = slices.Clone(w.m.Types), slices.Clone(w.m.Funcs)
-	for i := range w.m.Types {
-		if k := key(w.m.Types[i]); w.types[k] == 0 {
-			w.types[k] = uint32(i) + 1
-		}
-	}
+	w.out.Funcs = slices.Clone(w.m.Funcs)
 	w.out.Code = make([]wasm.Body, len(w.m.Code), len(w.m.Code)+len(w.m.Imports)+addedFuncs)
 	total := 0
 	for i := range w.m.Code {
@@ -261,6 +257,16 @@ func key(t wasm.FuncType) string {
 		k = append(k, byte(v))
 	}
 	return string(k)
+}
+
+// knowTypes lets typeOf find the source's types.
+func (w *writer) knowTypes() {
+	w.out.Types, w.types = slices.Clone(w.m.Types), map[string]uint32{}
+	for i := range w.m.Types {
+		if k := key(w.m.Types[i]); w.types[k] == 0 {
+			w.types[k] = uint32(i) + 1
+		}
+	}
 }
 
 // typeOf returns the index of a type, adding it if the module has none equal.

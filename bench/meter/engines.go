@@ -10,6 +10,8 @@ import (
 	wt "github.com/bytecodealliance/wasmtime-go/v39"
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
+
+	"github.com/countersign/countersign/meter"
 )
 
 // slice is the fuel of one refill, about 20 ms of work.
@@ -38,6 +40,15 @@ func plainWazero(module []byte) (float64, string, error) {
 	start := time.Now()
 	_, err = m.ExportedFunction("_start").Call(ctx)
 	return since(start), out.String(), err
+}
+
+// meteredWazero runs a module as the product does.
+func meteredWazero(module []byte) (float64, string, error) {
+	module, err := meter.ForWazero(module)
+	if err != nil {
+		return 0, "", err
+	}
+	return plainWazero(module)
 }
 
 // wasmtime runs a module on wasmtime, with its own fuel or epochs, or neither.

@@ -51,7 +51,7 @@ func bench(rounds int, only string) error {
 	}
 	defer node.close()
 	t := table{all: map[string][]float64{}, w: tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight), columns: []column{
-		{"wazero", func(s, m []byte) (float64, error) { return turns(rounds, s, m, plainWazero, plainWazero) }},
+		{"wazero", func(s, m []byte) (float64, error) { return turns(rounds, s, m, plainWazero, meteredWazero) }},
 		{"node", node.compare},
 		{"Chromium", chromium.compare},
 		{"wasmtime fuel", func(s, _ []byte) (float64, error) { return turns(rounds, s, s, wasmtime(""), wasmtime("fuel")) }},

@@ -21,6 +21,7 @@ import (
 	"github.com/tetratelabs/wazero/experimental"
 
 	"github.com/countersign/countersign/internal/canon"
+	"github.com/countersign/countersign/meter"
 )
 
 // Task is one run of a module, or what is left of one.
@@ -160,9 +161,7 @@ func New(ctx context.Context, opt *Options) (*Engine, error) {
 	if err := instantiateHost(ctx, e.runtime); err != nil {
 		return nil, errors.Join(err, e.runtime.Close(ctx))
 	}
-	e.modules = newCache(e.opt.Modules, func(ctx context.Context, code []byte) (wazero.CompiledModule, error) {
-		return compile(ctx, e.runtime, code)
-	})
+	e.modules = newCache(e.opt.Modules, e.compile)
 	return e, nil
 }
 
@@ -178,7 +177,7 @@ func (e *Engine) Close(ctx context.Context) error {
 // Validate makes sure that the engine takes the module: it decodes, type-checks
 // and compiles it, and runs nothing. The module need not be metered.
 func (e *Engine) Validate(ctx context.Context, module []byte) error {
-	c, err := compile(ctx, e.runtime, module)
+	c, err := e.compile(ctx, module)
 	if err != nil {
 		return err
 	}
@@ -187,13 +186,18 @@ func (e *Engine) Validate(ctx context.Context, module []byte) error {
 
 // compile reports what an engine makes of a module from outside as an error,
 // whatever the engine does.
-func compile(ctx context.Context, r wazero.Runtime, module []byte) (c wazero.CompiledModule, err error) {
+func (e *Engine) compile(ctx context.Context, module []byte) (c wazero.CompiledModule, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			c, err = nil, fmt.Errorf("compiling the module: the engine fails: %v", p)
 		}
 	}()
-	c, err = r.CompileModule(ctx, module)
+	if !e.opt.Interpreter {
+		if module, err = meter.ForWazero(module); err != nil {
+			return nil, fmt.Errorf("compiling the module: %w", err)
+		}
+	}
+	c, err = e.runtime.CompileModule(ctx, module)
 	if err != nil {
 		return nil, fmt.Errorf("compiling the module: %w", err)
 	}

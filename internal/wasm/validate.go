@@ -73,6 +73,15 @@ func (c *Checker) Reachable() bool {
 	return len(c.frames) > 0 && !c.frames[len(c.frames)-1].unreachable
 }
 
+// Top is the type of the operand on top of the stack, 0 if there is none, or none
+// that is known.
+func (c *Checker) Top() ValType {
+	if len(c.values) == 0 {
+		return unknown
+	}
+	return c.values[len(c.values)-1]
+}
+
 // Step checks one instruction, whose indices Instrs has checked.
 func (c *Checker) Step(v *Instr) error {
 	if row := v.Op.row(); row.typed {

@@ -13,11 +13,13 @@ import (
 	"github.com/tetratelabs/wazero/experimental"
 
 	"github.com/countersign/countersign/internal/abi"
+	"github.com/countersign/countersign/meter"
 )
 
 // wazeroRun is one engine of wazero that goes through a plan.
 type wazeroRun struct {
 	ctx       context.Context
+	compiler  bool
 	runtime   wazero.Runtime
 	instances map[int]api.Module
 	granted   map[api.Module]int64
@@ -36,7 +38,7 @@ func onWazero(interpreter bool, spectest []byte, steps []step) ([]outcome, error
 		config = wazero.NewRuntimeConfigInterpreter()
 	}
 	ctx := context.Background()
-	w := &wazeroRun{ctx: ctx, instances: map[int]api.Module{}, granted: map[api.Module]int64{}, stack: map[api.Module]uint64{}}
+	w := &wazeroRun{ctx: ctx, compiler: !interpreter, instances: map[int]api.Module{}, granted: map[api.Module]int64{}, stack: map[api.Module]uint64{}}
 	w.runtime = wazero.NewRuntimeWithConfig(ctx, config.WithCoreFeatures(api.CoreFeaturesV2|experimental.CoreFeaturesExtendedConst))
 	defer w.runtime.Close(ctx)
 	_, err := w.runtime.NewHostModuleBuilder(abi.Countersign).NewFunctionBuilder().
@@ -101,6 +103,11 @@ func (w *wazeroRun) instantiate(s step) error {
 	code, err := os.ReadFile(s.File)
 	if err != nil {
 		return err
+	}
+	if w.compiler {
+		if code, err = meter.ForWazero(code); err != nil {
+			return err
+		}
 	}
 	m, err := w.runtime.InstantiateWithConfig(w.ctx, code, wazero.NewModuleConfig().WithName(s.As).WithStartFunctions())
 	if err != nil {

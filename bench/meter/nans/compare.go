@@ -60,20 +60,14 @@ func (s *side) step(c call) error {
 	want := s.want.now.call(c.name)
 	s.other = s.other || !want.same(s.plain.now.call(c.name)) || !bytes.Equal(s.want.now.memory(), s.plain.now.memory())
 	spent := want.trap == trapStack
-	var err, compiler error
+	var err error
 	for _, r := range s.others {
 		got := r.now.call(c.name)
 		switch {
 		case spent || got.trap == trapStack:
 			spent = true
-		case err != nil:
-		case r.compiler:
-			compiler = s.differs(want, got, r)
-		default:
+		case err == nil:
 			err = s.differs(want, got, r)
-		}
-		if compiler != nil && err == nil && !spent {
-			err = &onlyCompiler{compiler}
 		}
 	}
 	if spent {
@@ -103,11 +97,6 @@ func (s *side) differs(want, got outcome, r *runner) error {
 	}
 	return difference(r.name, s.want.now.memory(), r.now.memory())
 }
-
-// onlyCompiler is a difference of wazero's compiler alone: on the same metered
-// module wasmtime and wazero's interpreter are right. wazero 1.12 compiles select of
-// floats and vectors wrong where registers are short (its issue 2534).
-type onlyCompiler struct{ error }
 
 // nans counts the values that are NaNs, or have one in a lane.
 func (c *call) nans(values []uint64) (n int) {

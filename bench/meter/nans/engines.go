@@ -13,7 +13,7 @@ type program struct {
 }
 
 // engines are wasmtime with canonical NaNs, which shows what has to come out, and
-// as it is, and wazero's, the compiler last.
+// as it is, and wazero's.
 type engines struct {
 	canonical, plain *wasmtime
 	wazero           []*wazeroEngine
@@ -53,20 +53,20 @@ func (o outcome) String() string {
 }
 
 func startEngines() (*engines, error) {
-	compiler, err := startWazero(false)
-	if err != nil {
+	e := &engines{}
+	for _, interpreter := range []bool{false, true} {
+		w, err := startWazero(interpreter)
+		if err != nil {
+			return nil, err
+		}
+		e.wazero = append(e.wazero, w)
+	}
+	var err error
+	if e.canonical, err = startWasmtime(true); err != nil {
 		return nil, err
 	}
-	interpreter, err := startWazero(true)
-	if err != nil {
-		return nil, err
-	}
-	canonical, err := startWasmtime(true)
-	if err != nil {
-		return nil, err
-	}
-	plain, err := startWasmtime(false)
-	return &engines{canonical, plain, []*wazeroEngine{interpreter, compiler}}, err
+	e.plain, err = startWasmtime(false)
+	return e, err
 }
 
 func (e *engines) close() {
@@ -78,10 +78,9 @@ func (e *engines) close() {
 // runner begins again with a new instance after a trap: what a trap leaves in
 // memory is not part of an outcome.
 type runner struct {
-	name     string
-	start    func() (instance, error)
-	now      instance
-	compiler bool // wazero's
+	name  string
+	start func() (instance, error)
+	now   instance
 }
 
 func (r *runner) restart() (err error) {
@@ -130,8 +129,8 @@ func (e *engines) runners(p *program) (want, plain *runner, all []*runner, free 
 			return nil, nil, nil, free, err
 		}
 		loaded = append(loaded, l)
-		add(w.name+" with plenty of fuel", func() (instance, error) { return l.start(plenty) }).compiler = w.compiler
-		add(w.name+" with little fuel at a time", func() (instance, error) { return l.start(little) }).compiler = w.compiler
+		add(w.name+" with plenty of fuel", func() (instance, error) { return l.start(plenty) })
+		add(w.name+" with little fuel at a time", func() (instance, error) { return l.start(little) })
 	}
 	return all[0], all[1], all[2:], free, nil
 }

@@ -10,7 +10,6 @@
 package main
 
 import (
-	"errors"
 	"flag"
 	"fmt"
 	"maps"
@@ -41,7 +40,6 @@ const (
 	nResults  = "NaNs in results the same"
 	nStored   = "NaNs left in memory the same"
 	nPlain    = "modules that give other bits where NaNs are left as they are"
-	nCompiler = "modules that wazero's compiler alone gets wrong"
 	nDeferred = "loops that make their stores canonical behind them"
 )
 
@@ -86,16 +84,10 @@ func try(e *engines, c counts, dir, out string, seed int) error {
 		c[nDeferred] += deferring(p.metered)
 		err = e.compare(c, p)
 	}
-	if err == nil {
-		return nil
+	if err != nil {
+		return fmt.Errorf("%w\n%s", err, p.keep(out, seed))
 	}
-	err = fmt.Errorf("%w\n%s", err, p.keep(out, seed))
-	if only := new(onlyCompiler); errors.As(err, &only) {
-		fmt.Fprintf(os.Stderr, "seed %d, wazero's compiler alone: %v\n", seed, err)
-		c[nCompiler]++
-		return nil
-	}
-	return err
+	return nil
 }
 
 // keep writes the modules where they can be looked at, and says where.
@@ -112,8 +104,7 @@ func (p *program) keep(out string, seed int) string {
 	return source + "\n" + metered
 }
 
-// report prints what has been seen. Where nothing of a kind was, nothing is shown;
-// and metering would be wrong more often than wazero's compiler.
+// report prints what has been seen. Where nothing of a kind was, nothing is shown.
 func (c counts) report() error {
 	for _, n := range slices.Sorted(maps.Keys(c)) {
 		fmt.Printf("%s: %d\n", n, c[n])
@@ -122,9 +113,6 @@ func (c counts) report() error {
 		if c[n] == 0 {
 			return fmt.Errorf("%s: none, so this run shows nothing; try more seeds", n)
 		}
-	}
-	if c[nCompiler] > 1+c[nModules]/50 {
-		return fmt.Errorf("%s: %d, too many to be wazero's fault", nCompiler, c[nCompiler])
 	}
 	return nil
 }

@@ -54,6 +54,12 @@ type wazeroModule struct {
 }
 
 func (w *wazeroEngine) load(code []byte) (*wazeroModule, error) {
+	if w.compiler {
+		var err error
+		if code, err = meter.ForWazero(code); err != nil {
+			return nil, fmt.Errorf("%s: %w", w.name, err)
+		}
+	}
 	m, err := w.runtime.CompileModule(context.Background(), code)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", w.name, err)
