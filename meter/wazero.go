@@ -13,8 +13,8 @@ import (
 // sent stays the module.
 //
 // On amd64 wazero's compiler, up to version 1.12.0, can take the wrong operand of
-// a select of f32, f64 or v128 where registers are scarce (its issue 2534). Such a
-// select becomes an if with an else. The error is an *Error, for a module that is
+// a select of f32 or f64 where registers are scarce (its issue 2534); one of v128 is
+// compiled alike. Such a select becomes an if with an else. The error is an *Error, for a module that is
 // malformed, or whose features metering does not accept.
 func ForWazero(module []byte) ([]byte, error) {
 	m, err := wasm.Decode(module)

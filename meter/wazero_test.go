@@ -108,6 +108,7 @@ func TestForWazero(t *testing.T) {
 	}
 	wrong := 0
 	for name, c := range choosers {
+		others := 0
 		for seed := range uint64(seeds) {
 			code := c.program(rand.New(rand.NewPCG(seed, 0)))
 			other, err := meter.ForWazero(code)
@@ -120,14 +121,15 @@ func TestForWazero(t *testing.T) {
 					t.Errorf("%s: seed %d gives %x on wazero's %s, not %x", name, seed, got, engine, want)
 				}
 			}
-			switch {
-			case c.t == wasm.I64:
-				if !bytes.Equal(other, code) {
-					t.Errorf("%s: seed %d becomes another module", name, seed)
-				}
-			case run("compiler", code) != want:
+			if !bytes.Equal(other, code) {
+				others++
+			}
+			if run("compiler", code) != want {
 				wrong++
 			}
+		}
+		if least := seeds * 9 / 10; c.t == wasm.I64 && others > 0 || c.t != wasm.I64 && others < least { // some select nothing
+			t.Errorf("%s: %d of %d programs become others", name, others, seeds)
 		}
 	}
 	for _, e := range engines {
