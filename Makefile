@@ -76,8 +76,8 @@ payloads: need-wasm
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
-bench-meter: ## what metering costs, beside wasmtime; ROUNDS=7 runs of each
-	cd bench/meter && $(GO) run . -rounds $(or $(ROUNDS),7)
+bench-meter: ## what metering costs, beside wasmtime; ROUNDS=7 runs of each in PLACES=7 places
+	cd bench/meter && $(GO) run . -rounds $(or $(ROUNDS),7) -places $(or $(PLACES),7)
 
 bench-stack: build need-test ## how deep calls nest in node, Chromium and Firefox
 	node bench/meter/stack/stack.mjs bin/signer

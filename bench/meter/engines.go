@@ -51,7 +51,8 @@ func meteredWazero(module []byte) (float64, string, error) {
 	return plainWazero(module)
 }
 
-// wasmtime runs a module on wasmtime, with its own fuel or epochs, or neither.
+// wasmtime runs a module on wasmtime, with its own fuel or epochs, or neither; one
+// that is metered gets refills.
 func wasmtime(mode string) runner {
 	return func(module []byte) (float64, string, error) {
 		config := wt.NewConfig()
@@ -84,6 +85,9 @@ func wasmtime(mode string) runner {
 		}
 		linker := wt.NewLinker(engine)
 		if err := linker.DefineWasi(); err != nil {
+			return 0, "", err
+		}
+		if err := linker.FuncWrap("countersign", "refill", func(balance int64) int64 { return slice - balance }); err != nil {
 			return 0, "", err
 		}
 		instance, err := linker.Instantiate(store, m)

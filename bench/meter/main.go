@@ -1,7 +1,8 @@
 // Command meter measures what metering costs: every kernel, metered and not, on
-// wazero, on V8 in node and in Chromium, and beside it wasmtime's own fuel and
-// epochs on the same modules in the same run. It prints one table of ratios; each
-// is of the least times of several runs that take turns.
+// wazero, on V8 in node and in Chromium and on wasmtime, and beside it wasmtime's own
+// fuel and epochs on the same modules in the same run. It prints a table of ratios of least
+// times of several runs that take turns, each the median of several places in memory,
+// and one of the lowest and highest of those.
 package main
 
 import (
@@ -26,16 +27,17 @@ type column struct {
 }
 
 func main() {
-	rounds := flag.Int("rounds", 7, "runs of each side, of which the quickest counts")
+	rounds := flag.Int("rounds", 7, "runs of each side and place, of which the quickest counts")
 	only := flag.String("kernel", "", "only kernels whose name contains this")
+	places := flag.Int("places", 7, "places in memory to measure each kernel in")
 	flag.Parse()
-	if err := bench(*rounds, *only); err != nil {
+	if err := bench(*rounds, *places, *only); err != nil {
 		fmt.Fprintln(os.Stderr, "meter:", err)
 		os.Exit(1)
 	}
 }
 
-func bench(rounds int, only string) error {
+func bench(rounds, places int, only string) error {
 	files, err := filepath.Glob("kernels/*.wasm")
 	if err != nil || len(files) == 0 {
 		return fmt.Errorf("no kernels here: run this in bench/meter (%v)", err)
@@ -50,14 +52,15 @@ func bench(rounds int, only string) error {
 		return err
 	}
 	defer node.close()
-	t := table{all: map[string][]float64{}, w: tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight), columns: []column{
+	t := table{places: places, all: map[string][]float64{}, w: tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight), columns: []column{
 		{"wazero", func(s, m []byte) (float64, error) { return turns(rounds, s, m, plainWazero, meteredWazero) }},
 		{"node", node.compare},
 		{"Chromium", chromium.compare},
-		{"wasmtime fuel", func(s, _ []byte) (float64, error) { return turns(rounds, s, s, wasmtime(""), wasmtime("fuel")) }},
-		{"wasmtime epoch", func(s, _ []byte) (float64, error) { return turns(rounds, s, s, wasmtime(""), wasmtime("epoch")) }},
+		{"wasmtime", func(s, m []byte) (float64, error) { return turns(rounds, s, m, wasmtime(""), wasmtime("")) }},
+		{"its fuel", func(s, _ []byte) (float64, error) { return turns(rounds, s, s, wasmtime(""), wasmtime("fuel")) }},
+		{"its epochs", func(s, _ []byte) (float64, error) { return turns(rounds, s, s, wasmtime(""), wasmtime("epoch")) }},
 	}}
-	t.head()
+	t.head("size")
 	for _, f := range files {
 		if !strings.Contains(f, only) {
 			continue
@@ -72,11 +75,13 @@ func bench(rounds int, only string) error {
 type table struct {
 	w       *tabwriter.Writer
 	columns []column
+	places  int
 	all     map[string][]float64
+	ranges  []string // rows of the second table
 }
 
-func (t *table) head() {
-	fmt.Fprint(t.w, "kernel\tsize\t")
+func (t *table) head(first string) {
+	fmt.Fprintf(t.w, "kernel\t%s\t", first)
 	for _, c := range t.columns {
 		fmt.Fprintf(t.w, "%s\t", c.name)
 	}
@@ -95,15 +100,41 @@ func (t *table) row(file string) error {
 	}
 	fmt.Fprintf(t.w, "%s\t", name)
 	t.cell("size", float64(len(module))/float64(len(source)))
-	for _, c := range t.columns {
-		r, err := c.compare(source, module)
-		if err != nil {
-			return fmt.Errorf("%s on %s: %w", name, c.name, err)
+	ratios := make([][]float64, len(t.columns))
+	for place := range t.places {
+		if place > 0 {
+			if source, err = moved(source); err == nil {
+				module, _, err = meter.Rewrite(source, nil)
+			}
+			if err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
 		}
-		t.cell(c.name, r)
+		for i, c := range t.columns {
+			r, err := c.compare(source, module)
+			if err != nil {
+				return fmt.Errorf("%s on %s: %w", name, c.name, err)
+			}
+			ratios[i] = append(ratios[i], r)
+		}
 	}
+	ranges := name + "\t\t"
+	for i, c := range t.columns {
+		slices.Sort(ratios[i])
+		t.cell(c.name, ratios[i][t.places/2])
+		ranges += fmt.Sprintf("%.3f–%.3f\t", ratios[i][0], ratios[i][t.places-1])
+	}
+	t.ranges = append(t.ranges, ranges)
 	fmt.Fprintln(t.w)
 	return nil
+}
+
+func geometricMean(all []float64) float64 {
+	sum := 0.0
+	for _, r := range all {
+		sum += math.Log(r)
+	}
+	return math.Exp(sum / float64(len(all)))
 }
 
 func (t *table) cell(column string, r float64) {
@@ -120,17 +151,21 @@ func (t *table) means() error {
 	}
 	fmt.Fprint(t.w, "geometric mean\t")
 	for _, n := range names {
-		sum := 0.0
-		for _, r := range t.all[n] {
-			sum += math.Log(r)
-		}
-		fmt.Fprintf(t.w, "%.3f\t", math.Exp(sum/float64(len(t.all[n]))))
+		fmt.Fprintf(t.w, "%.3f\t", geometricMean(t.all[n]))
 	}
 	fmt.Fprint(t.w, "\nworst\t")
 	for _, n := range names {
 		fmt.Fprintf(t.w, "%.3f\t", slices.MaxFunc(t.all[n], cmp.Compare[float64]))
 	}
 	fmt.Fprintln(t.w)
+	if err := t.w.Flush(); err != nil {
+		return err
+	}
+	fmt.Printf("\nThe lowest and the highest ratio of %d places in memory:\n", t.places)
+	t.head("")
+	for _, r := range t.ranges {
+		fmt.Fprintln(t.w, r)
+	}
 	return t.w.Flush()
 }
 
