@@ -441,6 +441,28 @@ func TestRefuted(t *testing.T) {
 	}
 }
 
+// TestRefutedIsLentAgain: a task that lost a voice to a refutation needs another at
+// once, not when something else comes of it.
+func TestRefutedIsLentAgain(t *testing.T) {
+	o := spec("o", 1, 2, 3)
+	m := running(t, Config{}, o)
+	for w := range 3 {
+		m.Connect(SessionID(w), key(w), net(w))
+	}
+	first, second := lent(m.Want(t0, 0, 1)), lent(m.Want(t0, 1, 1))
+	if len(first) != 1 || len(second) != 1 {
+		t.Fatalf("%+v, %+v", first, second)
+	}
+	m.Cast(t0, ballotOf(first[0], "lie"))
+	if early := lent(m.Want(t0, 2, 1)); len(early) != 0 {
+		t.Fatalf("a vote and a lease are enough for now: %+v", early)
+	}
+	third := lent(m.Refute(t0, Refutation{Order: o.ID, Transcript: outcome("lie").Transcript, At: t0}))
+	if len(third) != 1 || third[0].Worker != key(2) {
+		t.Fatalf("after the refutation %+v is lent, want one lease, of worker 2", third)
+	}
+}
+
 // anyVote draws one.
 func (s *sim) anyVote() (v Vote, is bool) {
 	var all []Vote
