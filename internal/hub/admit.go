@@ -19,24 +19,24 @@ const (
 	maxOrders    = 1 << 14
 )
 
-// signedParts reads a statement and its signature, which lead every form. The
-// caps are one above the statement's own, whose class is what is reported.
-func (f *form) signedParts() (s signed, err error) {
+// signedForm begins to read a form: the statement and its signature, which lead
+// every one, and not what follows them, at most so many bytes. The statement's own
+// cap is one above what it may have, so that its class is what is reported.
+func signedForm(w http.ResponseWriter, r *http.Request, more int64) (f *form, s signed, err error) {
+	if f, err = newForm(w, r, release.MaxStatement+maxSignature+more); err != nil {
+		return nil, s, err
+	}
 	if s.statement, err = f.read("statement", release.MaxStatement); err != nil {
-		return s, err
+		return nil, s, err
 	}
 	s.signature, err = f.read("signature", maxSignature)
-	return s, err
+	return f, s, err
 }
 
 // postRelease admits a release: what a policy key signed, whose module is what
 // metering its source gives, and which the engine takes.
 func (h *Hub) postRelease(w http.ResponseWriter, r *http.Request) error {
-	f, err := newForm(w, r, release.MaxStatement+maxSignature+2*release.MaxModule)
-	if err != nil {
-		return err
-	}
-	s, err := f.signedParts()
+	f, s, err := signedForm(w, r, 2*release.MaxModule)
 	if err != nil {
 		return err
 	}

@@ -15,10 +15,7 @@ const rejoins = 200
 func (l *limits) comeAgain(code string) uint32 {
 	switch code {
 	case wire.CodeClosing:
-		l.mu.Lock()
-		n := l.total
-		l.mu.Unlock()
-		return min(1+rand.N(2+uint32(n/rejoins)), wire.MaxRetry)
+		return min(1+rand.N(2+uint32(l.connections.count()/rejoins)), wire.MaxRetry)
 	case wire.CodeConnections:
 		return 30 + rand.N(uint32(31))
 	case wire.CodeRate, wire.CodeBusy, wire.CodeFull, wire.CodeSlow:

@@ -290,9 +290,9 @@ func TestShutdown(t *testing.T) {
 // moment of its own, and 10,000 after a restart over a minute.
 func TestComeAgain(t *testing.T) {
 	l := newLimits(Options{})
-	l.total = 10_000
+	l.connections.taken = 10_000
 	seconds := map[uint32]int{}
-	for range l.total {
+	for range l.connections.taken {
 		seconds[l.comeAgain(wire.CodeClosing)]++
 	}
 	for second, n := range seconds {

@@ -41,10 +41,10 @@ func (h *Hub) getEvents(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	client := h.client(r)
-	if err := h.limits.openStream(client); err != nil {
+	if err := h.limits.streams.take(client); err != nil {
 		return err
 	}
-	defer h.limits.closeStream(client)
+	defer h.limits.streams.leave(client)
 	head := w.Header()
 	head.Set("Content-Type", wire.EventStream)
 	head.Set("X-Accel-Buffering", "no") // proxies, too, are to pass events on at once

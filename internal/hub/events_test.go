@@ -241,30 +241,26 @@ func TestSlowStream(t *testing.T) {
 	eventuallyWithin(t, 40*time.Second, "the order is done and the reader dropped", func() bool { return h.order(order).State == "done" && h.streams() == 0 })
 }
 
-func (h *testHub) streams() int {
-	h.limits.mu.Lock()
-	defer h.limits.mu.Unlock()
-	return h.limits.open
-}
+func (h *testHub) streams() int { return h.limits.streams.count() }
 
 func TestStreamLimits(t *testing.T) {
 	l := newLimits(Options{})
 	one := netip.MustParseAddr("192.0.2.1")
 	for range maxOfNetwork {
-		if err := l.openStream(one); err != nil {
+		if err := l.streams.take(one); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := l.openStream(netip.MustParseAddr("192.0.2.9")); canon.ClassOf(err) != wire.CodeConnections {
+	if err := l.streams.take(netip.MustParseAddr("192.0.2.9")); canon.ClassOf(err) != wire.CodeConnections {
 		t.Errorf("one more of a network: %v", err)
 	}
-	l.closeStream(one)
+	l.streams.leave(one)
 	for i := range maxStreams - maxOfNetwork + 1 {
-		if err := l.openStream(netip.AddrFrom4([4]byte{10, 0, byte(i), 1})); err != nil {
+		if err := l.streams.take(netip.AddrFrom4([4]byte{10, 0, byte(i), 1})); err != nil {
 			t.Fatal(i, err)
 		}
 	}
-	if err := l.openStream(netip.MustParseAddr("10.1.0.1")); canon.ClassOf(err) != wire.CodeConnections {
+	if err := l.streams.take(netip.MustParseAddr("10.1.0.1")); canon.ClassOf(err) != wire.CodeConnections {
 		t.Errorf("one more of all: %v", err)
 	}
 }

@@ -16,15 +16,21 @@ import (
 // limits count worker connections and streams of events, overall and by network,
 // and requests by network.
 type limits struct {
-	max, maxPerNetwork int
-	requests           rate.Limit // a second; bursts of requestBurst seconds' worth
+	connections, streams seats
+	requests             rate.Limit // a second; bursts of requestBurst seconds' worth
+
+	mu    sync.Mutex
+	rates map[netip.Prefix]*rate.Limiter
+}
+
+// seats are taken and given back by clients.
+type seats struct {
+	what            string
+	max, perNetwork int
 
 	mu       sync.Mutex
-	total    int
+	taken    int
 	networks map[netip.Prefix]int
-	streams  map[netip.Prefix]int // of events
-	open     int                  // of them
-	rates    map[netip.Prefix]*rate.Limiter
 }
 
 const (
@@ -35,12 +41,15 @@ const (
 )
 
 func newLimits(opt Options) *limits {
-	l := &limits{max: opt.MaxConnections, maxPerNetwork: opt.MaxPerNetwork, requests: rate.Limit(opt.MaxRequests), networks: map[netip.Prefix]int{}, streams: map[netip.Prefix]int{}, rates: map[netip.Prefix]*rate.Limiter{}}
-	if l.max == 0 {
-		l.max = defaultMaxConnections
+	l := &limits{
+		connections: seats{what: "connections", max: opt.MaxConnections, perNetwork: opt.MaxPerNetwork, networks: map[netip.Prefix]int{}},
+		streams:     seats{what: "streams of events", max: maxStreams, perNetwork: maxOfNetwork, networks: map[netip.Prefix]int{}},
+		requests:    rate.Limit(opt.MaxRequests), rates: map[netip.Prefix]*rate.Limiter{}}
+	if l.connections.max == 0 {
+		l.connections.max = defaultMaxConnections
 	}
-	if l.maxPerNetwork == 0 {
-		l.maxPerNetwork = defaultMaxPerNetwork
+	if l.connections.perNetwork == 0 {
+		l.connections.perNetwork = defaultMaxPerNetwork
 	}
 	switch {
 	case l.requests > 0:
@@ -74,55 +83,35 @@ func (l *limits) request(client netip.Addr) error {
 	return nil
 }
 
-// enter counts a connection in, unless there are too many.
-func (l *limits) enter(client netip.Addr) error {
+// take seats a client, unless there are too many.
+func (s *seats) take(client netip.Addr) error {
 	net := job.NetOf(client)
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	switch {
-	case l.total >= l.max:
-		return refusal(wire.CodeConnections, "the hub has all the connections that it can take")
-	case l.networks[net] >= l.maxPerNetwork:
-		return refusal(wire.CodeConnections, "too many connections from %s", net)
+	case s.taken >= s.max:
+		return refusal(wire.CodeConnections, "the hub has all the %s that it can take", s.what)
+	case s.networks[net] >= s.perNetwork:
+		return refusal(wire.CodeConnections, "too many %s from %s", s.what, net)
 	}
-	l.total++
-	l.networks[net]++
+	s.taken++
+	s.networks[net]++
 	return nil
 }
 
-func (l *limits) leave(client netip.Addr) {
-	net := job.NetOf(client)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.total--
-	if l.networks[net]--; l.networks[net] == 0 {
-		delete(l.networks, net)
-	}
+func (s *seats) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.taken
 }
 
-// openStream counts a stream of events in, unless there are too many.
-func (l *limits) openStream(client netip.Addr) error {
+func (s *seats) leave(client netip.Addr) {
 	net := job.NetOf(client)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	switch {
-	case l.open >= maxStreams:
-		return refusal(wire.CodeConnections, "the hub has all the streams of events that it can take")
-	case l.streams[net] >= maxOfNetwork:
-		return refusal(wire.CodeConnections, "too many streams of events to %s", net)
-	}
-	l.open++
-	l.streams[net]++
-	return nil
-}
-
-func (l *limits) closeStream(client netip.Addr) {
-	net := job.NetOf(client)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.open--
-	if l.streams[net]--; l.streams[net] == 0 {
-		delete(l.streams, net)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.taken--
+	if s.networks[net]--; s.networks[net] == 0 {
+		delete(s.networks, net)
 	}
 }
 

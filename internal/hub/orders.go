@@ -15,11 +15,7 @@ import (
 
 // postOrder admits an order on a release that is here, with its input.
 func (h *Hub) postOrder(w http.ResponseWriter, r *http.Request) error {
-	f, err := newForm(w, r, release.MaxStatement+maxSignature+release.MaxInputFile)
-	if err != nil {
-		return err
-	}
-	s, err := f.signedParts()
+	f, s, err := signedForm(w, r, release.MaxInputFile)
 	if err != nil {
 		return err
 	}

@@ -13,11 +13,7 @@ import (
 
 // postPause pauses an order, or lets it go on, on its researcher's word.
 func (h *Hub) postPause(w http.ResponseWriter, r *http.Request) error {
-	f, err := newForm(w, r, release.MaxStatement+maxSignature)
-	if err != nil {
-		return err
-	}
-	s, err := f.signedParts()
+	_, s, err := signedForm(w, r, 0)
 	if err != nil {
 		return err
 	}

@@ -169,16 +169,16 @@ func answer(w http.ResponseWriter, status int, body any) error {
 // frees what the server holds for it.
 func (h *Hub) accept(w http.ResponseWriter, r *http.Request) error {
 	client := h.client(r)
-	if err := h.limits.enter(client); err != nil {
+	if err := h.limits.connections.take(client); err != nil {
 		return err
 	}
 	if err := h.begin(); err != nil {
-		h.limits.leave(client)
+		h.limits.connections.leave(client)
 		return err
 	}
 	served := false
 	end := func() {
-		h.limits.leave(client)
+		h.limits.connections.leave(client)
 		h.serving.Done()
 	}
 	defer func() {
