@@ -1,5 +1,6 @@
 // Package meter makes WebAssembly modules count their own fuel, by rewriting
-// them: docs/spec/meter.md. It needs no engine, and what it makes runs in any.
+// them: docs/spec/meter.md. It needs no engine, and what it makes runs in any;
+// wazero's compiler is given what ForWazero makes of it.
 //
 // Rewrite takes a module's bytes and gives the bytes of the metered one, which
 // does the same, and besides

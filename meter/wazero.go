@@ -14,8 +14,10 @@ import (
 //
 // On amd64 wazero's compiler, up to version 1.12.0, can take the wrong operand of
 // a select of f32 or f64 where registers are scarce (its issue 2534); one of v128 is
-// compiled alike. Such a select becomes an if with an else. The error is an *Error, for a module that is
-// malformed, or whose features metering does not accept.
+// compiled alike. Such a select becomes an if with an else.
+//
+// The error is an *Error, for a module that is malformed, or whose features metering
+// does not accept.
 func ForWazero(module []byte) ([]byte, error) {
 	m, err := wasm.Decode(module)
 	if err != nil {
@@ -30,7 +32,7 @@ func ForWazero(module []byte) ([]byte, error) {
 			return nil, err
 		}
 	}
-	if s.found == 0 {
+	if !s.found {
 		return module, nil
 	}
 	return s.out.Encode(), nil
@@ -40,7 +42,7 @@ func ForWazero(module []byte) ([]byte, error) {
 type selects struct {
 	writer
 	checker *wasm.Checker
-	found   int
+	found   bool // there was one
 }
 
 func (s *selects) body(i int) error {
@@ -49,7 +51,7 @@ func (s *selects) body(i int) error {
 		return nil
 	}
 	f := function{writer: &s.writer, locals: b.Locals[:len(b.Locals):len(b.Locals)], next: s.m.NumLocals(i)}
-	at, before := b.Offset, s.found
+	at := b.Offset
 	s.checker.Begin(i)
 	in := s.m.Instrs(i)
 	for v := (wasm.Instr{}); in.Next(&v); {
@@ -58,7 +60,6 @@ func (s *selects) body(i int) error {
 			return err
 		}
 		if l := s.lane(&v); l != noLane && reachable {
-			s.found++
 			f.code = append(f.code, s.m.Data[at:v.Start]...)
 			f.choose(l)
 			at = v.End
@@ -67,15 +68,15 @@ func (s *selects) body(i int) error {
 	if err := in.Err(); err != nil {
 		return err
 	}
-	if s.found > before {
+	if at > b.Offset {
 		s.out.Code[i] = wasm.Body{Locals: f.locals, Code: append(f.code, s.m.Data[at:b.Offset+len(b.Code)]...)}
+		s.found, s.code = true, nil // the next function has its own
 	}
-	s.code = nil
 	return nil
 }
 
-// lane is that of the select v, which has been checked; noLane if it is none of
-// floats.
+// lane is that of the select v, which has been checked; noLane where v is no select
+// of floats.
 func (s *selects) lane(v *wasm.Instr) lane {
 	if v.Op != wasm.OpSelect && v.Op != wasm.OpSelectT {
 		return noLane

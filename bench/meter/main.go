@@ -1,8 +1,8 @@
 // Command meter measures what metering costs: every kernel, metered and not, on
 // wazero, on V8 in node and in Chromium and on wasmtime, and beside it wasmtime's own
-// fuel and epochs on the same modules in the same run. It prints a table of ratios of least
-// times of several runs that take turns, each the median of several places in memory,
-// and one of the lowest and highest of those.
+// fuel and epochs on the same modules in the same run. It prints a table of ratios of
+// least times of several runs that take turns, each the median of several places in
+// memory, and one of the lowest and highest of those.
 package main
 
 import (
