@@ -152,7 +152,7 @@ test("a checkpoint that its author did not sign so is refused, and nothing of it
   await first.leave();
   const proxy = new Proxy(url);
   leaving.push(() => proxy.stop());
-  proxy.change = (path, body) => (path.startsWith("/c/") ? Buffer.from(body.toString().replace(/"fuel":\d/, (m) => m.slice(0, -1) + "9")) : body);
+  proxy.change = (path, body) => (path.startsWith("/c/") ? Buffer.from(body.toString().replace(/("fuel":)(\d)/, (_, name, d) => name + (d === "9" ? "8" : "9"))) : body);
   const second = await arrive(await proxy.start());
   await second.start.click();
   await second.state("refused");
