@@ -134,3 +134,27 @@ test("what goes wrong is said", async () => {
   await page.goto(`${url}/results?order=${"ab".repeat(32)}`);
   assert.match((await alert.textContent())!, /The hub says: .*not here|unknown/);
 });
+
+test("the page goes on when the hub is back, and takes back what is withdrawn", async () => {
+  const { page } = visitor;
+  const order = "cd".repeat(32);
+  let info = { order, title: "Two", name: "ada/two", state: "running", tasks: 2, accepted: 2, undecided: 0, votes: 9, leases: 0, text: "" };
+  let lines = [line(0, "zero\n"), line(1, "one\n")];
+  let down: "abort" | "busy" | null = "abort";
+  await page.route("**/v1/orders/*", (r) =>
+    down === "abort" ? r.abort() : down === "busy" ? r.fulfill({ status: 503, json: { error: { code: "busy", message: "the disk is full" } } }) : r.fulfill({ json: info }));
+  await page.route("**/v1/orders/*/results", (r) => r.fulfill({ body: lines.map((l) => JSON.stringify(l) + "\n").join("") }));
+  await page.goto(`${url}/results?order=${order}`);
+  await page.getByText("The hub cannot be reached. This page goes on trying.").waitFor();
+  down = "busy";
+  await page.getByText("The hub says: the disk is full. This page goes on trying.").waitFor();
+  down = null;
+  const cells = page.locator("tbody td:nth-child(2)");
+  await cells.nth(1).waitFor();
+  assert.deepEqual(await cells.allTextContents(), ["zero", "one"]);
+  assert.equal(await page.getByRole("alert").count(), 0);
+  [info, lines] = [{ ...info, accepted: 1 }, lines.slice(1)];
+  await cells.nth(1).waitFor({ state: "detached" });
+  assert.deepEqual(await cells.allTextContents(), ["one"]);
+  await page.unrouteAll();
+});

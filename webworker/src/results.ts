@@ -21,14 +21,21 @@ interface Order {
   readonly text: string;
 }
 
-const every = 2_000; // milliseconds between two looks
+const every = 2_000; // milliseconds between two looks, or five times what one took
 const most = 10_000; // lines read
 const shown = 1_000; // lines shown as text
 const words = 4_096; // characters shown of one output
 
 const main = document.querySelector("main")!;
 
-class Refused extends Error {}
+/** What is wrong, as a sentence. */
+class Failure extends Error {
+  constructor(message: string, readonly passing: boolean) {
+    super(message);
+  }
+}
+
+const failure = (error: unknown) => (error instanceof Failure ? error : new Failure("The hub cannot be reached.", true));
 
 /** Asks the hub; what is wrong is its answer's sentence. */
 async function ask(path: string): Promise<Response> {
@@ -42,8 +49,8 @@ async function ask(path: string): Promise<Response> {
     // not the hub's own error
   }
   throw r.status === 401 || r.status === 403
-    ? new Refused("This hub shows results to those with its auditor’s token only: signer results ORDER --token-file FILE.")
-    : new Refused(`The hub says: ${message}.`);
+    ? new Failure("This hub shows results to those with its auditor’s token only: signer results ORDER --token-file FILE.", false)
+    : new Failure(`The hub says: ${message}.`, r.status >= 500 || r.status === 429);
 }
 
 async function list(): Promise<void> {
@@ -78,7 +85,7 @@ class Sheet {
   readonly #status = el("p", { role: "status", ariaLive: "polite" });
   readonly #outcome = el("section", { ariaLabel: "Results" });
   readonly #download = el("a", { hidden: true, textContent: "Save what is here" });
-  #seen = -1; // verdicts when the lines were last read
+  #seen = ""; // which verdicts there were when the lines were last read
 
   constructor(private readonly order: string) {
     main.replaceChildren(
@@ -98,8 +105,8 @@ class Sheet {
     Object.assign(this.#bar, { max: o.tasks, value: o.accepted });
     set(this.#standing, standing(o));
     set(this.#status, o.text === "" ? "" : `The program says: ${o.text}`);
-    const verdicts = o.accepted + o.undecided;
-    if (verdicts > this.#seen) {
+    const verdicts = `${o.accepted} ${o.undecided}`; // fewer than before, if one was withdrawn
+    if (verdicts !== this.#seen) {
       const answer = await ask(`/v1/orders/${this.order}/results`);
       this.#show(await readLines(answer.body!, most), o);
       this.#seen = verdicts;
@@ -162,17 +169,30 @@ function cell(l: Line): Node {
 async function start(): Promise<void> {
   const order = new URLSearchParams(location.search).get("order");
   if (order === null) return list();
-  if (!/^[0-9a-f]{64}$/.test(order)) throw new Refused("An order is named by the 64 hexadecimal digits that signer submit printed.");
+  if (!/^[0-9a-f]{64}$/.test(order)) throw new Failure("An order is named by the 64 hexadecimal digits that signer submit printed.", false);
   const sheet = new Sheet(order);
   for (;;) {
-    if (!document.hidden && (await sheet.look())) return;
-    await new Promise((resolve) => setTimeout(resolve, every));
+    const began = performance.now();
+    try {
+      if (!document.hidden && (await sheet.look())) return;
+      note.remove();
+    } catch (error) {
+      const f = failure(error);
+      if (!f.passing) throw f;
+      tell(`${f.message} This page goes on trying.`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, Math.max(every, 5 * (performance.now() - began))));
   }
 }
 
-function tell(error: unknown): void {
-  const text = error instanceof Refused ? error.message : "The hub cannot be reached. Load this page again to try again.";
-  main.prepend(el("p", { className: "note", role: "alert", textContent: text }));
+const note = el("p", { className: "note", role: "alert" });
+
+function tell(text: string): void {
+  set(note, text);
+  if (!note.isConnected) main.prepend(note);
 }
 
-start().catch(tell);
+start().catch((error: unknown) => {
+  const f = failure(error);
+  tell(f.passing ? `${f.message} Load this page again to try again.` : f.message);
+});
