@@ -6,13 +6,21 @@ import (
 	"encoding/json"
 	"errors"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
 )
 
-// packages has the folders of the packages that the spec names tests of.
-var packages = map[string]string{"meter": "meter", "wasm": "internal/wasm", "sandbox": "internal/sandbox", "proof": "test/proof"}
+// packages has the folders of the packages that the spec names tests of: that of
+// the Go module, and the package's in it.
+var packages = map[string][2]string{
+	"meter":   {".", "./meter"},
+	"wasm":    {".", "./internal/wasm"},
+	"sandbox": {".", "./internal/sandbox"},
+	"proof":   {".", "./test/proof"},
+	"nans":    {"bench/meter", "./nans"},
+}
 
 // limit is how long a package's tests may take; those of proof run thousands of
 // modules on three engines.
@@ -38,8 +46,8 @@ func test(ctx context.Context, root, pkg, match, overlay string) (verdicts, erro
 	if overlay != "" {
 		args = append(args, "-overlay", overlay)
 	}
-	cmd := exec.CommandContext(ctx, "go", append(args, "./"+packages[pkg])...)
-	cmd.Dir = root
+	cmd := exec.CommandContext(ctx, "go", append(args, packages[pkg][1])...)
+	cmd.Dir = filepath.Join(root, packages[pkg][0])
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // with the tests, and what they start
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = 5 * time.Second

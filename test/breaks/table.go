@@ -111,6 +111,7 @@ var bounding = []broken{
 	{canonicalNaNs, "copysign is not taken to look at its second operand", "meter/nanrules.go", "n.observe(y)\n\t\tn.keep", "n.use(y, a.from)\n\t\tn.keep", "sandbox: TestCanonicalNaN"},
 	{canonicalNaNs, "br_table is not taken to look at its values", "meter/nanrules.go", "n.observeTop(n.arity(v.Labels[0]))\n", "", "sandbox: TestCanonicalNaN"},
 	{canonicalNaNs, "a local that holds loaded values too is taken for raw", "meter/nanrules.go", "if l.state != exact {\n\t\t\t*l, n.moved", "if false {\n\t\t\t*l, n.moved", "sandbox: TestCanonicalNaN"},
+	{canonicalNaNs, "arithmetic is not taken to look at vectors of other lanes", "meter/nanrules.go", "if v.lane != l {\n\t\tn.observe(v)", "if false {\n\t\tn.observe(v)", "nans: TestNaNs"},
 
 	{"a loop that defers leaves in memory what storing canonical values would", "the offset of a store is forgotten behind the loop", "meter/deferred.go",
 		"if off := int64(int32(a.form.off)); off != 0 {", "if off := int64(0); off != 0 {", "meter: TestDeferredStores"},
