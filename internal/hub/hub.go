@@ -305,8 +305,12 @@ func (h *Hub) settle(d time.Duration) {
 }
 
 // fail ends the hub when its disk fails: what it knows would run ahead of what
-// it could prove after a restart.
+// it could prove after a restart. A hub that closes has not failed: what the last
+// votes decide, too late to be written, is decided again when it starts.
 func (h *Hub) fail(err error) {
+	if errors.Is(err, store.ErrClosed) {
+		return
+	}
 	h.failing.Do(func() {
 		h.failure = err
 		h.log.Error("the store has failed; the hub ends", "error", err)

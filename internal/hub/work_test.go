@@ -444,3 +444,17 @@ func TestManyWorkers(t *testing.T) {
 		}
 	}
 }
+
+// TestDecidedWhileClosing: votes that reach the disk as the hub closes may decide
+// a task too late for that to be written. That is no failure.
+func TestDecidedWhileClosing(t *testing.T) {
+	h := startHub(t, Options{UnsafeOneNetwork: true})
+	order := h.submit(h.rangeOrder(1), "")
+	h.end()
+	h.decide(job.Decide{Order: order})
+	select {
+	case <-h.failed:
+		t.Errorf("the hub has failed: %v", h.failure)
+	default:
+	}
+}
