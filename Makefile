@@ -16,13 +16,14 @@ build:
 
 test: unit race web-test e2e conformance probe
 
-# Unit tests, shared vectors, command tests on the real mains.
+# Unit tests, shared vectors, command tests on the real mains. What takes seconds
+# on a quiet machine may take minutes on a busy one.
 unit: need-test need-wasm $(STAMP)
-	$(GO) test ./...
+	$(GO) test -timeout 30m ./...
 
 # Packages meter, keys, policy and release start no goroutine.
 race: need-test
-	$(GO) test -race ./internal/...
+	$(GO) test -race -timeout 30m ./internal/...
 
 # The same bits and fuel on ARM: goldens and vectors of both engines, emulated.
 check-arm: need-test need-arm

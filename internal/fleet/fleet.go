@@ -108,7 +108,7 @@ func Run(ctx context.Context, opt Options) (_ *Report, err error) {
 	if !opt.Adaptive && f.cast.honest < opt.Agree {
 		return nil, fmt.Errorf("%d honest volunteers, but %d votes must agree: the order would never end", f.cast.honest, opt.Agree)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, opt.Timeout, fmt.Errorf("the order was not done after %v", opt.Timeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, opt.Timeout, fmt.Errorf("the run was not over after %v", opt.Timeout))
 	defer cancel()
 	dir, err := os.MkdirTemp(opt.Dir, "countersign-fleet-*")
 	if err != nil {
