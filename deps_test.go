@@ -21,7 +21,7 @@ var layers = []struct {
 	packages []string
 }{
 	{"encodings and formats know nothing of what they are for", true,
-		[]string{"internal/canon", "internal/wasm", "internal/abi", "internal/wire", "internal/interval", "internal/translog", "keys", "payloads", "webworker"}},
+		[]string{"internal/canon", "internal/wasm", "internal/abi", "internal/wire", "internal/interval", "internal/terminal", "internal/translog", "keys", "payloads", "webworker"}},
 	{"statements and metering are usable without a hub", true,
 		[]string{"policy", "release", "meter"}},
 	{"running and deciding know nothing of each other, of disks or sockets", false,

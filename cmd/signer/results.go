@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/countersign/countersign/internal/terminal"
 	"github.com/countersign/countersign/internal/wire"
 )
 
@@ -43,11 +44,11 @@ func lastLine(output []byte) string {
 	return last[:min(len(last), maxLastLine)]
 }
 
-// plainResult writes outputs only; what did not end well is said on standard
-// error, so that a pipe gets nothing but results.
+// plainResult writes outputs only, to out for standard output; what did not end
+// well is said on standard error, so that a pipe gets nothing but results.
 func plainResult(c *cobra.Command, out io.Writer) func(wire.ResultLine) error {
 	return func(r wire.ResultLine) error {
-		if _, err := out.Write(r.Output); err != nil {
+		if _, err := out.Write(terminal.Text(c.OutOrStdout(), r.Output)); err != nil {
 			return err
 		}
 		if r.End != "exit" || r.Code != 0 {

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/countersign/countersign/internal/canon"
+	"github.com/countersign/countersign/internal/terminal"
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
@@ -48,7 +49,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "verifysim: interrupted")
 		return exitFailed
 	}
-	fmt.Fprintln(stderr, "verifysim:", err)
+	fmt.Fprintf(stderr, "verifysim: %s\n", terminal.Text(stderr, []byte(err.Error()))) // with what others have written in it
 	if canon.ClassOf(err) != "" {
 		return exitRefused
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/countersign/countersign/internal/canon"
 	"github.com/countersign/countersign/internal/sandbox"
+	"github.com/countersign/countersign/internal/terminal"
 	"github.com/countersign/countersign/meter"
 	"github.com/countersign/countersign/release"
 )
@@ -180,10 +181,10 @@ func (f *runFlags) print(c *cobra.Command, o sandbox.Outcome, took time.Duration
 		return printJSON(c.OutOrStdout(), outcomeJSON{o.End, o.Code, o.Fuel, o.Output, canon.Sum(o.Output),
 			len(o.Links), o.Transcript(), o.Log, o.Detail, took.Milliseconds()})
 	}
-	if _, err := c.OutOrStdout().Write(o.Output); err != nil {
+	if _, err := c.OutOrStdout().Write(terminal.Text(c.OutOrStdout(), o.Output)); err != nil {
 		return fmt.Errorf("writing the module's output: %w", err)
 	}
-	if _, err := c.ErrOrStderr().Write(o.Log); err != nil {
+	if _, err := c.ErrOrStderr().Write(terminal.Text(c.ErrOrStderr(), o.Log)); err != nil {
 		return fmt.Errorf("writing the module's log: %w", err)
 	}
 	if n := len(o.Log); n > 0 && o.Log[n-1] != '\n' {

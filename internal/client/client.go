@@ -19,8 +19,11 @@ import (
 	"github.com/countersign/countersign/internal/wire"
 )
 
-// maxAnswer is the most that is read of a JSON answer, in bytes.
-const maxAnswer = 16 << 20
+// The most that is read of a JSON answer, and of one that refuses, in bytes.
+const (
+	maxAnswer  = 16 << 20
+	maxRefusal = 64 << 10
+)
 
 // Client is a hub's HTTP API at a base URL.
 type Client struct {
@@ -145,7 +148,7 @@ func (c *Client) do(req *http.Request, answer any) error {
 	if answer == nil {
 		return nil
 	}
-	if err := json.NewDecoder(io.LimitReader(res.Body, maxAnswer)).Decode(answer); err != nil {
+	if err := decodeAll(res.Body, maxAnswer, answer); err != nil {
 		return fmt.Errorf("%s %s: the answer is not what a hub sends: %w", req.Method, req.URL, err)
 	}
 	return nil
@@ -171,8 +174,8 @@ func (c *Client) sendBy(by *http.Client, req *http.Request) (*http.Response, err
 	}
 	defer res.Body.Close()
 	var f wire.ErrorBody
-	if err := json.NewDecoder(io.LimitReader(res.Body, 64<<10)).Decode(&f); err != nil || f.Error.Code == "" {
-		return nil, &APIError{res.StatusCode, "http", fmt.Sprintf("%s %s: %s", req.Method, req.URL.Path, res.Status)}
+	if err := decodeAll(res.Body, maxRefusal, &f); err != nil || f.Error.Code == "" {
+		return nil, &APIError{res.StatusCode, "http", fmt.Sprintf("%s %s: %d %s", req.Method, req.URL.Path, res.StatusCode, http.StatusText(res.StatusCode))}
 	}
 	return nil, &APIError{res.StatusCode, f.Error.Code, f.Error.Message}
 }

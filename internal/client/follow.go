@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -116,8 +115,8 @@ func (f *follower) event(name string, data []byte) error {
 	switch name {
 	case wire.EventOrder, wire.EventEnd:
 		info := new(wire.OrderInfo)
-		if err := json.Unmarshal(data, info); err != nil {
-			return fmt.Errorf("events of order %s: %w", f.order.Short(), err)
+		if err := decode(data, info); err != nil {
+			return f.wrong(err)
 		}
 		if name == wire.EventEnd {
 			f.end = info
@@ -126,12 +125,18 @@ func (f *follower) event(name string, data []byte) error {
 		f.failed = f.each(Followed{Order: info})
 	case wire.EventResult:
 		line := new(wire.ResultLine)
-		if err := json.Unmarshal(data, line); err != nil {
-			return fmt.Errorf("events of order %s: %w", f.order.Short(), err)
+		if err := decode(data, line); err != nil {
+			return f.wrong(err)
 		}
 		if f.failed = f.each(Followed{Result: line}); f.failed == nil {
 			f.cursor = line.Cursor
 		}
 	}
+	return f.failed
+}
+
+// wrong ends it: what came is not what a hub sends, and asking again won't help.
+func (f *follower) wrong(err error) error {
+	f.failed = fmt.Errorf("events of order %s: %w", f.order.Short(), err)
 	return f.failed
 }

@@ -3,7 +3,6 @@ package client
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -11,8 +10,8 @@ import (
 	"github.com/countersign/countersign/internal/wire"
 )
 
-// maxLine is the longest line of results: 1 MiB of output in base64, and the
-// other members.
+// maxLine is the longest line of results or votes: 1 MiB of output in base64, and
+// the other members.
 const maxLine = 3 << 20
 
 // Order returns how an order stands.
@@ -35,7 +34,18 @@ func (c *Client) Decided(ctx context.Context, order canon.Digest, after uint64, 
 }
 
 func (c *Client) results(ctx context.Context, order canon.Digest, query string, each func(wire.ResultLine) error) error {
-	body, err := c.Open(ctx, fmt.Sprintf("/v1/orders/%s/results?%s", order, query))
+	return eachLine(ctx, c, fmt.Sprintf("/v1/orders/%s/results?%s", order, query), "results of order "+order.Short(), each)
+}
+
+// Votes calls each for every vote on an order, in task order. Nothing of a vote
+// is checked.
+func (c *Client) Votes(ctx context.Context, order canon.Digest, each func(wire.VoteLine) error) error {
+	return eachLine(ctx, c, fmt.Sprintf("/v1/orders/%s/votes", order), "votes on order "+order.Short(), each)
+}
+
+// eachLine reads JSON lines; what they are is said in errors.
+func eachLine[T any](ctx context.Context, c *Client, path, what string, each func(T) error) error {
+	body, err := c.Open(ctx, path)
 	if err != nil {
 		return err
 	}
@@ -43,16 +53,16 @@ func (c *Client) results(ctx context.Context, order canon.Digest, query string, 
 	lines := bufio.NewScanner(body)
 	lines.Buffer(nil, maxLine)
 	for lines.Scan() {
-		var r wire.ResultLine
-		if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
-			return fmt.Errorf("results of order %s: %w", order.Short(), err)
+		var line T
+		if err := decode(lines.Bytes(), &line); err != nil {
+			return fmt.Errorf("%s: %w", what, err)
 		}
-		if err := each(r); err != nil {
+		if err := each(line); err != nil {
 			return err
 		}
 	}
 	if err := lines.Err(); err != nil {
-		return fmt.Errorf("results of order %s: %w", order.Short(), err)
+		return fmt.Errorf("%s: %w", what, err)
 	}
 	return nil
 }

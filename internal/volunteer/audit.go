@@ -5,10 +5,8 @@ import (
 	"cmp"
 	"context"
 	"crypto/ed25519"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"slices"
 
@@ -176,19 +174,7 @@ func (a *auditor) disputed(ctx context.Context, chosen ...[]uint64) (disputed []
 
 // eachVote reads the order's votes, and checks that their workers signed them.
 func (a *auditor) eachVote(ctx context.Context, each func(wire.VoteLine)) error {
-	body, err := a.hub.Open(ctx, "/v1/orders/"+a.opt.Order.String()+"/votes")
-	if err != nil {
-		return fmt.Errorf("fetching the votes: %w", err)
-	}
-	defer body.Close()
-	lines := json.NewDecoder(body)
-	for {
-		var l wire.VoteLine
-		if err := lines.Decode(&l); errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
-			return fmt.Errorf("reading the votes: %w", err)
-		}
+	return a.hub.Votes(ctx, a.opt.Order, func(l wire.VoteLine) error {
 		if err := wire.VerifyVote(&l.Vote, l.Worker, l.Seal()); err != nil {
 			return err
 		}
@@ -196,7 +182,8 @@ func (a *auditor) eachVote(ctx context.Context, each func(wire.VoteLine)) error 
 			return fmt.Errorf("the hub has a vote on something else: task %d of order %s", l.Vote.Task, l.Vote.Order.Short())
 		}
 		each(l)
-	}
+		return nil
+	})
 }
 
 // audit runs a task, signs what it comes to, and says whose votes differ.
