@@ -196,7 +196,7 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	order, err := canon.ParseDigest(ts.Getenv("ORDER"))
 	ts.Check(err)
-	for end := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(5 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		info, err := c.Order(context.Background(), order)
 		ts.Check(err)
 		switch {
@@ -208,7 +208,7 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 			return
 		}
 		if time.Now().After(end) {
-			ts.Fatalf("after a minute: %+v", info)
+			ts.Fatalf("after five minutes: %+v", info)
 		}
 	}
 }

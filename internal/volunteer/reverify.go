@@ -313,7 +313,7 @@ func differ(line wire.ResultLine, o sandbox.Outcome) string {
 	case !o.End.Voted():
 		return fmt.Sprintf("it could not be run here: %s (%s)", o.Detail, o.End)
 	case string(line.End) != string(o.End) || line.Code != o.Code:
-		return fmt.Sprintf("accepted: %s with code %d; here: %s with code %d", printable(string(line.End), 20), line.Code, o.End, o.Code)
+		return fmt.Sprintf("accepted: %s with code %d; here: %s with code %d", line.End, line.Code, o.End, o.Code)
 	case !bytes.Equal(line.Output, o.Output):
 		return fmt.Sprintf("accepted: output of %d bytes, sha256 %s; here: %d bytes, %s", len(line.Output), canon.Sum(line.Output).Short(), len(o.Output), canon.Sum(o.Output).Short())
 	case line.Fuel != o.Fuel:

@@ -144,7 +144,7 @@ func TestReverifyDifferences(t *testing.T) {
 		what  string
 	}{
 		"end":    {func(l *wire.ResultLine) { l.End = wire.EndTrap }, "accepted: trap with code 0; here: exit with code 0"},
-		"unfit":  {func(l *wire.ResultLine) { l.End = "ex\x1bit" }, "accepted: ex?it"},
+		"unfit":  {func(l *wire.ResultLine) { l.End = "ended" }, "accepted: ended with code 0"},
 		"code":   {func(l *wire.ResultLine) { l.Code = 9 }, "accepted: exit with code 9"},
 		"links":  {func(l *wire.ResultLine) { l.Transcript[3]++ }, "accepted: transcript "},
 		"chain":  {func(l *wire.ResultLine) { l.Segments++ }, " of 2 segments; here: "},

@@ -75,19 +75,19 @@ func port(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(l.Close())
 }
 
-// waitFor runs a command until it succeeds, for at most a minute: wait-for
+// waitFor runs a command until it succeeds, for at most five minutes: wait-for
 // COMMAND ARG...
 func waitFor(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 1 {
 		ts.Fatalf("usage: wait-for COMMAND ARG...")
 	}
-	for end := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
+	for end := time.Now().Add(5 * time.Minute); ; time.Sleep(100 * time.Millisecond) {
 		err := ts.Exec(args[0], args[1:]...)
 		if err == nil {
 			return
 		}
 		if time.Now().After(end) {
-			ts.Fatalf("%v still fails after a minute: %v", args, err)
+			ts.Fatalf("%v still fails after five minutes: %v", args, err)
 		}
 	}
 }
