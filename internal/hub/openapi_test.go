@@ -210,6 +210,9 @@ func fitsObject(s, v, all map[string]any, at string) error {
 }
 
 func fitsText(s map[string]any, v, at string) error {
+	if strings.ContainsFunc(v, func(r rune) bool { return r < 0x20 || r > 0x7e }) {
+		return fmt.Errorf("%s: %q is not printable ASCII", at, v)
+	}
 	if pattern, ok := s["pattern"].(string); ok && !regexp.MustCompile(pattern).MatchString(v) {
 		return fmt.Errorf("%s: %q does not match %s", at, v, pattern)
 	}
