@@ -32,13 +32,29 @@ import (
 	"github.com/countersign/countersign/release"
 )
 
-// clock is a clock that tests turn.
-type clock struct{ offset atomic.Int64 }
+// clock is a clock that tests turn, and may stop.
+type clock struct {
+	offset  atomic.Int64
+	stopped atomic.Pointer[time.Time]
+}
 
 var began = time.Now()
 
-func (c *clock) now() time.Time          { return time.Now().Add(time.Duration(c.offset.Load())) }
+func (c *clock) now() time.Time {
+	at := time.Now()
+	if s := c.stopped.Load(); s != nil {
+		at = *s
+	}
+	return at.Add(time.Duration(c.offset.Load()))
+}
+
 func (c *clock) advance(d time.Duration) { c.offset.Add(int64(d)) }
+
+// stop lets time pass only by advance, however long the test takes.
+func (c *clock) stop() {
+	at := time.Now()
+	c.stopped.Store(&at)
+}
 
 // logBuffer keeps what the hub logs.
 type logBuffer struct {
@@ -66,8 +82,9 @@ type testHub struct {
 	clock *clock
 	log   *logBuffer
 	url   string
-	end   func() // stops serving and closes, once
-	moved func() // tells its front, if it has one, where it listens
+	crew  sync.WaitGroup // volunteers
+	end   func()         // stops serving and closes, once
+	moved func()         // tells its front, if it has one, where it listens
 }
 
 func seeded(t testing.TB, seed byte) keys.SecretKey {
@@ -143,6 +160,7 @@ func (h *testHub) start() {
 		if err := h.Close(); err != nil {
 			h.t.Errorf("close: %v", err)
 		}
+		h.crew.Wait()
 	})
 }
 
@@ -308,7 +326,7 @@ func (h *testHub) resultLines(d canon.Digest, query string) (all []wire.ResultLi
 // eventually waits until f holds.
 func eventually(t testing.TB, what string, f func() bool) {
 	t.Helper()
-	eventuallyWithin(t, 20*time.Second, what, f)
+	eventuallyWithin(t, time.Minute, what, f)
 }
 
 func eventuallyWithin(t testing.TB, d time.Duration, what string, f func() bool) {
@@ -338,7 +356,7 @@ func workerKey(n int) ed25519.PrivateKey {
 
 func workerID(n int) wire.Key { return wire.KeyOf(workerKey(n).Public().(ed25519.PublicKey)) }
 
-func testContext(t testing.TB) context.Context { return testContextFor(t, 30*time.Second) }
+func testContext(t testing.TB) context.Context { return testContextFor(t, time.Minute) }
 
 func testContextFor(t testing.TB, d time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), d)
@@ -456,11 +474,11 @@ func (w *worker) sign(l *wire.Lease, v wire.Vote, output string) *wire.Result {
 
 func honest(l *wire.Lease) string { return "output of " + string(l.Input) }
 
-// volunteer works until its connection ends or the test does.
+// volunteer works until its connection ends, for which the end of the hub waits.
 func (h *testHub) volunteer(n int, leases uint32, answer func(*wire.Lease) string) {
 	w := h.join(n)
 	w.send(&wire.Want{Leases: leases})
-	go func() {
+	h.crew.Go(func() {
 		for {
 			m, err := w.recv()
 			if err != nil {
@@ -479,7 +497,7 @@ func (h *testHub) volunteer(n int, leases uint32, answer func(*wire.Lease) strin
 				return
 			}
 		}
-	}()
+	})
 }
 
 // recorder answers a request without a socket.

@@ -141,10 +141,11 @@ func TestReclaim(t *testing.T) {
 		vanish        bool
 		before, after time.Duration
 	}{
-		{"deadline", false, 60*time.Second + job.DefaultGrace - 5*time.Second, 5 * time.Second},
-		{"vanished", true, job.DefaultReclaim - 5*time.Second, 5 * time.Second},
+		{"deadline", false, 60*time.Second + job.DefaultGrace - 1, 1},
+		{"vanished", true, job.DefaultReclaim - 1, 1},
 	} {
 		h := startHub(t, Options{UnsafeOneNetwork: true})
+		h.clock.stop()
 		o := h.rangeOrder(1)
 		o.Redundancy.Vote = &release.Vote{Agree: 1, Of: 1}
 		h.submit(o, "")
@@ -161,7 +162,7 @@ func TestReclaim(t *testing.T) {
 		second.send(&wire.Want{Leases: 1})
 		next[*wire.Idle](second)
 		h.clock.advance(c.before)
-		time.Sleep(3 * tickEvery)
+		h.work(func(m *job.Machine) []job.Action { return m.Tick(h.now()) })
 		if strings.Contains(h.log.String(), "lease reclaimed") {
 			t.Errorf("%s: reclaimed too early", c.name)
 		}
@@ -195,7 +196,7 @@ func TestResultAfterReconnect(t *testing.T) {
 	w.send(&wire.Progress{ID: l.ID, Permille: 500, Text: "halfway there", Fuel: 3})
 	eventually(t, "the progress text is shown", func() bool { return h.order(order).Text == "halfway there" })
 	h.clock.advance(job.DefaultReclaim + time.Second)
-	time.Sleep(3 * tickEvery)
+	h.work(func(m *job.Machine) []job.Action { return m.Tick(h.now()) })
 	if h.Status().Leases != 1 {
 		t.Error("the lease is gone")
 	}
@@ -371,6 +372,7 @@ func TestDuplicateVotes(t *testing.T) {
 // operator learns that something was altered on the way.
 func TestReturnRefused(t *testing.T) {
 	h := startHub(t, Options{UnsafeOneNetwork: true})
+	h.clock.stop() // the worker rests for a second
 	order := h.submit(h.rangeOrder(1), "")
 	w := h.join(1)
 	l := w.want(1)
