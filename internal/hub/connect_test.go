@@ -60,12 +60,12 @@ func TestJoinRefusals(t *testing.T) {
 func TestJoinTimeout(t *testing.T) {
 	t.Parallel()
 	h := startHub(t, Options{})
-	w := h.connect(1, nil)
 	start := time.Now()
+	w := h.connect(1, nil)
 	if _, err := w.recv(); err == nil {
 		t.Fatal("a message")
 	}
-	if d := time.Since(start); d < wire.JoinTimeout-time.Second || d > wire.JoinTimeout+5*time.Second {
+	if d := time.Since(start); d < wire.JoinTimeout || d > 3*wire.JoinTimeout {
 		t.Errorf("disconnected after %s", d)
 	}
 }
@@ -142,23 +142,22 @@ func TestSlowReader(t *testing.T) {
 
 // TestPing: a worker that does not answer pings is gone; one that does stays.
 func TestPing(t *testing.T) {
-	h := startHub(t, Options{pingEvery: 100 * time.Millisecond})
-	h.join(1) // reads nothing more, so it answers nothing
-	alive := h.join(2)
+	t.Parallel()
+	h := startHub(t, Options{pingEvery: 5 * time.Second}) // and as long to answer, which a busy machine may need
+	alive := h.join(2)                                    // it is asked first
+	h.join(1)                                             // reads nothing more, so it answers nothing
+	heard := make(chan error, 1)
 	go func() {
-		for {
-			if _, err := alive.recv(); err != nil {
-				return
-			}
-		}
+		_, err := alive.recv()
+		heard <- err
 	}()
 	if n := h.Status().Workers; n != 2 {
 		t.Fatalf("%d workers", n)
 	}
 	eventually(t, "the silent worker is gone", func() bool { return h.Status().Workers == 1 })
-	time.Sleep(500 * time.Millisecond)
-	if n := h.Status().Workers; n != 1 {
-		t.Errorf("the worker that answers is gone: %d left", n)
+	alive.send(&wire.Want{Leases: 1})
+	if err := <-heard; err != nil {
+		t.Errorf("the worker that answers is gone: %v", err)
 	}
 }
 

@@ -258,7 +258,7 @@ func TestWitnesses(t *testing.T) {
 	if _, err := forked.w.Add((&translog.Request{Checkpoint: translog.Sign(key, 1, root)}).Encode()); err != nil {
 		t.Fatal(err)
 	}
-	h := startHub(t, Options{Data: data, Witnesses: []string{good.flag(), down.flag(), forked.flag()}, WitnessQuorum: 1, witnessWait: 3 * time.Second})
+	h := startHub(t, Options{Data: data, Witnesses: []string{good.flag(), down.flag(), forked.flag()}, WitnessQuorum: 1, witnessWait: time.Minute})
 	d := h.release()
 	one, two := h.verifier(1, good, down, forked), h.verifier(2, good, down, forked)
 	c, err := h.proved(one, d)
@@ -271,9 +271,7 @@ func TestWitnesses(t *testing.T) {
 	eventually(t, "the hub says that a witness has seen another log", func() bool {
 		return strings.Contains(h.log.String(), "level=ERROR msg=\"a witness has seen another log") && strings.Contains(h.log.String(), "witness=forked.example")
 	})
-	if !strings.Contains(h.log.String(), "a witness did not cosign") {
-		t.Error("the hub does not say that a witness is down")
-	}
+	eventually(t, "the hub says that a witness is down", func() bool { return strings.Contains(h.log.String(), "a witness did not cosign") })
 	// It comes back, and what is published gets its cosignature, too.
 	down.down.Store(false)
 	eventually(t, "the second witness cosigned", func() bool { _, err := h.proved(two, d); return err == nil })
@@ -296,7 +294,8 @@ func TestWitnessesLate(t *testing.T) {
 	data, key := withLogKey(t)
 	w := newWitness(t, "slow.example")
 	w.knows(key.VKey)
-	h := startHub(t, Options{Data: data, Witnesses: []string{w.flag()}, witnessWait: 300 * time.Millisecond})
+	const wait = 6 * time.Second // in which the witness answers even on a busy machine
+	h := startHub(t, Options{Data: data, Witnesses: []string{w.flag()}, witnessWait: wait})
 	first := h.release()
 	v := h.verifier(1, w)
 	if _, err := h.proved(v, first); err != nil {
@@ -305,7 +304,7 @@ func TestWitnessesLate(t *testing.T) {
 	w.down.Store(true)
 	began := time.Now()
 	order := h.submit(h.rangeOrder(5), "")
-	if took := time.Since(began); took < 250*time.Millisecond || took > 5*time.Second {
+	if took := time.Since(began); took < wait || took > 5*wait {
 		t.Errorf("without its witness an order was admitted after %v", took)
 	}
 	if _, err := h.proved(v, first); err != nil {
@@ -319,7 +318,7 @@ func TestWitnessesLate(t *testing.T) {
 	}
 	began = time.Now()
 	h.stopOrder(order)
-	if took := time.Since(began); took > 250*time.Millisecond {
+	if took := time.Since(began); took >= wait {
 		t.Errorf("a stop waited %v for a witness", took)
 	}
 	w.down.Store(false)
@@ -334,11 +333,11 @@ func TestWitnessHangs(t *testing.T) {
 	w.knows(key.VKey)
 	w.wait = make(chan struct{})
 	defer close(w.wait)
-	h := startHub(t, Options{Data: data, Witnesses: []string{w.flag()}})
+	h := startHub(t, Options{Data: data, Witnesses: []string{w.flag()}, witnessWait: time.Minute})
 	eventually(t, "the witness is asked", func() bool { return w.asked.Load() > 0 })
 	began := time.Now()
 	h.end()
-	if took := time.Since(began); took > 3*time.Second {
+	if took := time.Since(began); took > 20*time.Second {
 		t.Errorf("closing took %v", took)
 	}
 }
