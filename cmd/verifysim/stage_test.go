@@ -185,12 +185,13 @@ func publish(ts *testscript.TestScript, c *client.Client, key keys.SecretKey, so
 	return canon.Sum(st)
 }
 
-// await waits until the order is done, that many leases are lent, or the
-// hub's log or metrics or a file have a line with a text: await done, await
-// leases N, await log TEXT, await metric TEXT, await file NAME TEXT.
+// await waits until the order is done, that many leases are lent, the program
+// says something, or the hub's log or metrics or a file have a line with a text:
+// await done, await leases N, await text TEXT, await log TEXT, await metric TEXT,
+// await file NAME TEXT.
 func await(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 1 {
-		ts.Fatalf("usage: await done, await leases N, await log TEXT, await metric TEXT, await file NAME TEXT")
+		ts.Fatalf("usage: await done, await leases N, await text TEXT, await log TEXT, await metric TEXT, await file NAME TEXT")
 	}
 	c, err := client.New(ts.Getenv("COUNTERSIGN_HUB"), "")
 	ts.Check(err)
@@ -202,6 +203,7 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 		switch {
 		case args[0] == "done" && info.State == "done",
 			args[0] == "leases" && strconv.Itoa(info.Leases) == args[1],
+			args[0] == "text" && info.Text == args[1],
 			args[0] == "metric" && strings.Contains(metrics(ts, c), args[1]+"\n"),
 			args[0] == "log" && strings.Contains(ts.ReadFile("hub.log"), args[1]),
 			args[0] == "file" && has(ts.MkAbs(args[1]), args[2]):
