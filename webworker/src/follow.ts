@@ -56,6 +56,7 @@ export class Follower implements Anchor {
   #problem: unknown = null; // of the last look
   #retry = firstRetry;
   #on = false;
+  #begun = 0; // how often: a look from before the last time comes to nothing
   #callOffLook: () => void = () => {};
   #callOffExpiry: () => void = () => {}; // a timer of its own: a look may hang
 
@@ -65,6 +66,7 @@ export class Follower implements Anchor {
   async begin(): Promise<void> {
     if (this.#on) return;
     this.#on = true;
+    this.#begun++;
     this.#seen = (await this.deps.memory.recall()) ?? this.#seen;
     await this.#turn();
   }
@@ -97,13 +99,15 @@ export class Follower implements Anchor {
   }
 
   async #turn(): Promise<void> {
+    const begun = this.#begun;
     let wait = every * (0.5 + 0.5 * this.deps.env.random());
-    try {
-      await this.#look();
-      [this.#problem, this.#retry] = [null, firstRetry];
+    const problem: unknown = await this.#look(begun).then(() => null, (e: unknown) => e);
+    if (begun !== this.#begun) return;
+    this.#problem = problem;
+    if (problem === null) {
+      this.#retry = firstRetry;
       wait = Math.min(wait, Math.max(this.#left() / 2, firstRetry)); // before anything expires
-    } catch (e) {
-      this.#problem = e;
+    } else {
       wait = Math.min(wait, this.#retry);
       this.#retry = Math.min(2 * this.#retry, every);
     }
@@ -132,7 +136,7 @@ export class Follower implements Anchor {
   }
 
   /** Fetches policy and index, and goes by them if they verify. What was verified before holds on otherwise, until it expires. */
-  async #look(): Promise<void> {
+  async #look(begun: number): Promise<void> {
     const chain = chainOf(await this.#fetch("/v1/policy", maxChain * (maxPolicy + maxBundle)));
     const was = this.#current;
     let [policy, seen] = await openChain(this.deps.root, chain, this.#seen, this.deps.now());
@@ -148,11 +152,13 @@ export class Follower implements Anchor {
         late = e;
       }
     }
+    if (begun !== this.#begun) return;
     // A policy counts also when the index does not: it may be the one that revokes a key.
     this.#current = { trust: { policy, index }, logs };
     this.#arm();
-    if (JSON.stringify(seen) !== JSON.stringify(this.#seen)) await this.deps.memory.remember(seen);
+    const news = JSON.stringify(seen) !== JSON.stringify(this.#seen);
     this.#seen = seen;
+    if (news) await this.deps.memory.remember(seen);
     if (late !== null) throw late;
   }
 

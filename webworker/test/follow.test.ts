@@ -141,6 +141,31 @@ test("a hub that never answers does not keep anything going past the expiry", as
   assert.equal(check(f), "expiry");
 });
 
+test("a look that an end and another beginning overtook comes to nothing", async () => {
+  const s = new Scene();
+  const old = new TextEncoder().encode(s.bodies.get("/v1/index") as string);
+  let answer: (() => void) | null = null;
+  s.bodies.set("/v1/index", () => new Response(new ReadableStream({
+    start: (c) => {
+      answer = () => (c.enqueue(old), c.close());
+    },
+  })));
+  const f = s.follower();
+  const first = f.begin();
+  while (answer === null) await new Promise((resolve) => setImmediate(resolve));
+  f.end();
+  s.index(index(clock, 11));
+  await f.begin();
+  (answer as () => void)();
+  await first;
+  assert.deepEqual([f.at().trust.index?.sequence, s.seen?.index], [11, 11]);
+  assert.equal(s.timers.size, 2, "the next look, and the expiry");
+  const { length } = s.asked;
+  f.end();
+  await s.pass(60 * minute);
+  assert.equal(s.asked.length, length);
+});
+
 test("a halt, a revocation and a new policy come with the next look", async () => {
   const s = new Scene();
   const f = await begun(s);
