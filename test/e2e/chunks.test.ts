@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { Visitor } from "./browser.ts";
 import { Proxy } from "./proxy.ts";
-import { Desk, labIO, Running } from "./real.ts";
+import { ask, Desk, labIO, Running } from "./real.ts";
 
 const chunk = 16 << 20;
 const text = "Countersign counts what it reads.\n";
@@ -66,12 +66,12 @@ test("a chunk of 16 MiB with a byte changed is refused, the right one is run", a
     }
     proxy.answers = new Map();
     await v.start.click();
-    await v.until("both tasks", async () => ((await (await fetch(`${url}/v1/orders/${order}`)).json()) as { state: string }).state === "done", 120_000);
+    await v.until("both tasks", async () => ((await (await ask(`${url}/v1/orders/${order}`)).json()) as { state: string }).state === "done", 300_000);
     assert.deepEqual(v.complaints, []);
   } finally {
     await v.leave();
   }
-  const lines = (await (await fetch(`${url}/v1/orders/${order}/results`)).text()).trim().split("\n").map((l) => JSON.parse(l) as Line);
+  const lines = (await (await ask(`${url}/v1/orders/${order}/results`)).text()).trim().split("\n").map((l) => JSON.parse(l) as Line);
   const golden = JSON.parse(readFileSync(labIO.module.replace("lab-io.metered.wasm", "golden.json"), "utf8")) as { name: string; fuel: number }[];
   assert.equal(lines[0]!.fuel, golden.find((g) => g.name === "16-mib")!.fuel);
   assert.deepEqual(lines.map((l) => Buffer.from(l.output, "base64").length), [chunk / 16, Math.ceil(100 / 16)]);

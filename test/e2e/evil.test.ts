@@ -8,7 +8,7 @@ import { after, before, test } from "node:test";
 import { Visitor } from "./browser.ts";
 import { type Lie, Liar } from "./liar.ts";
 import { root } from "./paths.ts";
-import { Desk, factor, loop, type Payload, run, Running } from "./real.ts";
+import { ask, Desk, factor, loop, type Payload, run, Running } from "./real.ts";
 import { canonical, order, release, sha256, Signer } from "./sign.ts";
 
 const [root1, root2, clock, ada, eve, mallory] = Array.from({ length: 6 }, () => new Signer()) as [Signer, Signer, Signer, Signer, Signer, Signer];
@@ -321,7 +321,7 @@ test("release, order, module and proof", async () => {
   }
   liar.body = (p) => (p === o ? other.order : p === `${o}.minisig` ? ada.sign(other.order) : truth(p));
   await refused("order swapped for another good one", "statement_sha256");
-  const proof = Buffer.from(await (await fetch(`${url}/s/${sha256(other.release)}.tlog-proof`)).arrayBuffer());
+  const proof = Buffer.from(await (await ask(`${url}/s/${sha256(other.release)}.tlog-proof`)).arrayBuffer());
   lieAt(`${r}.tlog-proof`, proof);
   await refused("log proof of another release", "log_inclusion");
   for (const [what, path] of [["release", r], ["release signature", `${r}.minisig`], ["order", o], ["module", m], ["log proof", `${r}.tlog-proof`]] as const) {

@@ -9,7 +9,7 @@ import { after, afterEach, before, test } from "node:test";
 import { Visitor } from "./browser.ts";
 import { Proxy } from "./proxy.ts";
 import { order, release, sha256, Signer } from "./sign.ts";
-import { Desk, factor, loop, type Payload, run, Running, shots } from "./real.ts";
+import { ask, Desk, factor, loop, type Payload, run, Running, shots } from "./real.ts";
 
 const demo = new Map([
   ["7328499434", "2,17,257,838693"], ["3792814921", "7,41,13215383"], ["4083310343", "7,37,15765677"], ["4401689293", "643,757,9043"],
@@ -92,7 +92,7 @@ async function behind(proxy: Proxy): Promise<Visitor> {
 }
 
 async function state(order: string): Promise<string> {
-  const answer = (await (await fetch(`${url}/v1/orders/${order}`)).json()) as { state: string };
+  const answer = (await (await ask(`${url}/v1/orders/${order}`)).json()) as { state: string };
   return answer.state;
 }
 
@@ -124,7 +124,7 @@ test("two visitors opt in, and an order of two votes a task completes", async ()
   const from = Date.now();
   await a.start.click();
   await b.start.click();
-  await a.until("the order", async () => (await state(digest)) === "done", 60_000);
+  await a.until("the order", async () => (await state(digest)) === "done", 300_000);
   console.log(`an order of 13 tasks and 26 votes took two visitors ${Date.now() - from} ms`);
   assertDemo(digest);
   for (const v of [a, b]) {
@@ -265,7 +265,7 @@ for (const { what, check, words, tamper } of tamperings) {
     await v.stop.click();
     await v.state("stopped");
     await v.start.click();
-    await v.until("the order", async () => (await state(digest)) === "done", 60_000);
+    await v.until("the order", async () => (await state(digest)) === "done", 300_000);
     assert.ok((await v.gauge("Tasks done")) > 0);
     assert.ok((await v.compiled()) > 0);
   });
@@ -351,7 +351,7 @@ test("another site embeds it with the tag that the hub prints", async () => {
   const digest = submit(publish(factor, graces(factor)));
   const v = await visit("http://localhost:18099/");
   await v.start.click();
-  await v.until("the order", async () => (await state(digest)) === "done", 60_000);
+  await v.until("the order", async () => (await state(digest)) === "done", 300_000);
   assertDemo(digest);
   assert.deepEqual(v.complaints, []);
 });
@@ -376,7 +376,7 @@ test("the page is pleasant before, during and after", async () => {
     await v.until("progress", async () => (await v.page.locator("progress").evaluate((p) => (p as HTMLProgressElement).value)) > 300);
     await v.page.waitForTimeout(300);
     await take("during");
-    await v.until("the order", async () => (await state(digest)) === "done", 60_000);
+    await v.until("the order", async () => (await state(digest)) === "done", 300_000);
     await v.stop.click();
     await v.state("stopped");
     await v.page.mouse.move(0, 0);

@@ -6,7 +6,7 @@ import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { Visitor } from "./browser.ts";
-import { bin, Desk, run, Running } from "./real.ts";
+import { ask, bin, Desk, run, Running } from "./real.ts";
 
 let desk: Desk;
 let hub: Running;
@@ -53,8 +53,8 @@ for (const lang of ["c", "go", "rust", "as"]) {
     signer("order", ...sign, "--agree", "2", "--of", "3");
     const said = signer("submit", "--job", "job.toml", `${name}.order.json`, "--hub", url, "--json");
     const { order } = JSON.parse(said) as { order: string };
-    const state = async () => ((await (await fetch(`${url}/v1/orders/${order}`)).json()) as { state: string }).state;
-    await visitor.until(`the order in ${lang}`, async () => (await state()) === "done", 60_000);
+    const state = async () => ((await (await ask(`${url}/v1/orders/${order}`)).json()) as { state: string }).state;
+    await visitor.until(`the order in ${lang}`, async () => (await state()) === "done", 300_000);
     // Two votes were needed on each task, and there are two volunteers.
     assert.equal(signer("results", order, "--hub", url), readFileSync(`${dir}/expected.txt`, "utf8"));
     assert.match(run(dir, "verifysim", "verify", "--hub", url, "--keys", "../ada.pub", "--input", "input.txt", order), /3 of 3 tasks re-run, all equal/);

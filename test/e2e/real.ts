@@ -8,8 +8,6 @@ import type { Visitor } from "./browser.ts";
 import { root } from "./paths.ts";
 import type { Signer } from "./sign.ts";
 
-
-
 export const bin = process.env["COUNTERSIGN_BIN"] ?? join(root, "bin");
 const password = "correct horse battery staple";
 
@@ -19,10 +17,16 @@ export function run(cwd: string, program: string, ...args: string[]): string {
     cwd,
     encoding: "utf8",
     env: { ...process.env, COUNTERSIGN_PASSWORD: password },
-    timeout: 120_000,
+    timeout: 300_000,
   });
   if (done.status !== 0) throw new Error(`${program} ${args.join(" ")}: ${done.error?.message ?? `exit ${done.status}`}\n${done.stdout}${done.stderr}`);
   return done.stdout;
+}
+
+/** Asks a hub. It ends connections that are idle, which nobody here hears of while a program runs: two turns of the loop make up for that. */
+export async function ask(url: string): Promise<Response> {
+  for (let i = 0; i < 2; i++) await new Promise((resolve) => setImmediate(resolve));
+  return fetch(url);
 }
 
 /** A researcher's desk: keys, releases and orders in a folder of their own. */
@@ -115,7 +119,7 @@ export class Running {
     for (const stream of [this.child.stdout!, this.child.stderr!]) stream.on("data", (d: Buffer) => (this.output += d.toString()));
   }
 
-  async says(pattern: RegExp, millis = 20_000): Promise<RegExpMatchArray> {
+  async says(pattern: RegExp, millis = 60_000): Promise<RegExpMatchArray> {
     const end = Date.now() + millis;
     for (;;) {
       const m = this.output.match(pattern);
@@ -126,7 +130,7 @@ export class Running {
   }
 
   async stop(): Promise<void> {
-    if (this.child.exitCode !== null) return;
+    if (this.child.exitCode !== null || this.child.signalCode !== null) return;
     const ended = new Promise((resolve) => this.child.once("exit", resolve));
     this.child.kill("SIGTERM");
     const timer = setTimeout(() => this.child.kill("SIGKILL"), 10_000);

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { Visitor } from "./browser.ts";
 import { root } from "./paths.ts";
-import { Desk, factor, type Payload, run, Running, shots } from "./real.ts";
+import { ask, Desk, factor, type Payload, run, Running, shots } from "./real.ts";
 
 const folder = join(root, "payloads/mandelbrot");
 const mandelbrot: Payload = {
@@ -51,8 +51,8 @@ function submit(payload: Payload, name: string, title: string, ...args: string[]
   return (JSON.parse(said) as { order: string }).order;
 }
 
-const state = async (order: string) => ((await (await fetch(`${url}/v1/orders/${order}`)).json()) as { state: string }).state;
-const done = (order: string) => visitor.until("the order", async () => (await state(order)) === "done", 60_000);
+const state = async (order: string) => ((await (await ask(`${url}/v1/orders/${order}`)).json()) as { state: string }).state;
+const done = (order: string) => visitor.until("the order", async () => (await state(order)) === "done", 300_000);
 
 /** The canvas, as one grey value a pixel; 256 where there is none. */
 const pixels = () => visitor.page.evaluate(() => {

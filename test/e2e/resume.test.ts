@@ -7,7 +7,7 @@ import { readFileSync } from "node:fs";
 import { Visitor } from "./browser.ts";
 import { Proxy } from "./proxy.ts";
 import { order, release, sha256, Signer } from "./sign.ts";
-import { Desk, run, Running, steps } from "./real.ts";
+import { ask, Desk, run, Running, steps } from "./real.ts";
 
 const module = readFileSync(steps.module);
 const grace = new Signer();
@@ -63,7 +63,7 @@ interface Result {
 }
 
 async function results(order: string): Promise<Result[]> {
-  const text = await (await fetch(`${url}/v1/orders/${order}/results`)).text();
+  const text = await (await ask(`${url}/v1/orders/${order}/results`)).text();
   return text.trim().split("\n").filter((l) => l !== "").map((l) => JSON.parse(l) as Result);
 }
 
@@ -79,7 +79,7 @@ function alone(order: string, input: string): Result {
 }
 
 const kept = async (): Promise<number> => {
-  const text = await (await fetch(`${url}/metrics`)).text();
+  const text = await (await ask(`${url}/metrics`)).text();
   return Number(/checkpoints?\S*\{[^}]*"kept"[^}]*\} (\d+)/.exec(text)?.[1] ?? 0);
 };
 
