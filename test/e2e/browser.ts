@@ -24,15 +24,19 @@ export class Visitor {
 
   private constructor(
     readonly context: BrowserContext,
-    readonly page: Page,
+    public page: Page,
     private readonly profile: string,
   ) {
-    page.on("console", (m) => {
+    this.watch();
+    context.on("request", (r) => this.requests.push(r.url()));
+  }
+
+  private watch(): void {
+    this.page.on("console", (m) => {
       if (m.type() === "error" || m.type() === "warning") this.complaints.push(m.text());
     });
-    page.on("pageerror", (e) => this.complaints.push(String(e)));
-    page.on("worker", () => this.workers++);
-    context.on("request", (r) => this.requests.push(r.url()));
+    this.page.on("pageerror", (e) => this.complaints.push(String(e)));
+    this.page.on("worker", () => this.workers++);
   }
 
   static async arrive(options: { width?: number; height?: number; scheme?: "light" | "dark"; } = {}): Promise<Visitor> {
@@ -50,7 +54,17 @@ export class Visitor {
 
   async leave(): Promise<void> {
     await this.context.close();
-    rmSync(this.profile, { recursive: true, force: true, maxRetries: 5 });
+    rmSync(this.profile, { recursive: true, force: true, maxRetries: 20 }); // its last processes may still write
+  }
+
+  /** The page's process ends without a word, and the visitor opens another page. */
+  async crash(): Promise<void> {
+    const session = await this.context.newCDPSession(this.page);
+    const gone = this.page.waitForEvent("crash");
+    session.send("Page.crash").catch(() => {}); // nobody is left to answer
+    await gone;
+    this.page = await this.context.newPage();
+    this.watch();
   }
 
   get start(): Locator {
