@@ -82,7 +82,7 @@ export class Visitor {
   /** Waits for the panel to be in a state. */
   async state(...states: string[]): Promise<void> {
     const selector = states.map((s) => `[data-state="${s}"]`).join(", ");
-    await this.page.locator(selector).first().waitFor({ state: "attached", timeout: 30_000 });
+    await this.page.locator(selector).first().waitFor({ state: "attached", timeout: 60_000 });
   }
 
   /** A number that the panel shows. */
@@ -91,7 +91,7 @@ export class Visitor {
     return Number((await value.textContent())?.replaceAll(",", ""));
   }
 
-  async until(what: string, f: () => boolean | Promise<boolean>, millis = 30_000): Promise<void> {
+  async until(what: string, f: () => boolean | Promise<boolean>, millis = 60_000): Promise<void> {
     const end = Date.now() + millis;
     while (!(await f())) {
       if (Date.now() > end) throw new Error(`waited ${millis} ms for ${what}; the panel says: ${await this.status.textContent()}`);
@@ -108,40 +108,38 @@ export class Visitor {
       }));
   }
 
-  /** Processor time of the whole browser until now, in milliseconds. */
-  cpuMillis(): number {
-    const all = new Map<number, { parent: number; ticks: number }>();
+  /** Processor time of each worker of this browser, in milliseconds; one that has ended is not among them. */
+  workerTimes(): number[] {
+    const parents = new Map<number, number>();
     let root = 0;
     for (const pid of readdirSync("/proc").map(Number).filter((n) => n > 0)) {
-      try {
-        const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-        const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" "); // from the state on
-        all.set(pid, { parent: Number(fields[1]), ticks: Number(fields[11]) + Number(fields[12]) });
-        const command = readFileSync(`/proc/${pid}/cmdline`, "utf8");
-        if (command.includes(`--user-data-dir=${this.profile}`) && !command.includes("--type=")) root = pid;
-      } catch {
-        // It ended while we looked.
-      }
+      parents.set(pid, Number(statOf(`/proc/${pid}`)[2]));
+      const command = gone("", () => readFileSync(`/proc/${pid}/cmdline`, "utf8"));
+      if (command.includes(`--user-data-dir=${this.profile}`) && !command.includes("--type=")) root = pid;
     }
-    const ours = (pid: number): boolean => pid === root || (pid > 1 && ours(all.get(pid)?.parent ?? 0));
-    let ticks = 0;
-    for (const [pid, p] of all) if (ours(pid)) ticks += p.ticks;
-    return ticks * 10; // USER_HZ is 100
-  }
-
-  /** How long it takes from then until the browser uses less than a tenth of a core, in milliseconds. */
-  async untilIdle(millis: number, from = Date.now()): Promise<number> {
-    const window = 200;
-    while (Date.now() - from < millis) {
-      const before = this.cpuMillis();
-      await new Promise((resolve) => setTimeout(resolve, window));
-      if (this.cpuMillis() - before < window / 10) return Date.now() - from - window;
-    }
-    throw new Error(`the browser was still busy after ${millis} ms`);
+    const ours = (pid: number): boolean => pid === root || (pid > 1 && ours(parents.get(pid) ?? 0));
+    const threads = [...parents.keys()].filter(ours).flatMap((pid) => gone([], () => readdirSync(`/proc/${pid}/task`).map((tid) => statOf(`/proc/${pid}/task/${tid}`))));
+    return threads.filter(([name]) => name === "DedicatedWorker").map((stat) => 10 * (Number(stat[12]) + Number(stat[13]))); // USER_HZ is 100
   }
 
   /** How often a runner compiled a module. */
   async compiled(): Promise<number> {
     return this.page.evaluate(() => performance.getEntriesByName("countersign-compiled").length);
   }
+}
+
+/** What f reads of a process or thread, or something else if that has ended meanwhile. */
+function gone<T>(otherwise: T, f: () => T): T {
+  try {
+    return f();
+  } catch {
+    return otherwise;
+  }
+}
+
+/** The name of a process or thread, and what its stat says after that: state, parent, and so on. */
+function statOf(path: string): string[] {
+  const stat = gone("", () => readFileSync(`${path}/stat`, "utf8"));
+  const end = stat.lastIndexOf(")");
+  return [stat.slice(stat.indexOf("(") + 1, end), ...stat.slice(end + 2).split(" ")];
 }
