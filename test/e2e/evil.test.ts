@@ -115,14 +115,13 @@ before(async () => {
   v = await Visitor.arrive();
   // What the page hands to a sandbox, by digest: the only way there is through a port.
   await v.context.addInitScript(() => {
-    const handed: string[] = ((globalThis as unknown as Record<string, unknown>)["handed"] = []) as string[];
-    const note = async (bytes: Uint8Array<ArrayBuffer>): Promise<void> => {
-      handed.push([...new Uint8Array(await crypto.subtle.digest("SHA-256", bytes))].map((b) => b.toString(16).padStart(2, "0")).join(""));
-    };
+    const handed: Promise<string>[] = ((globalThis as unknown as Record<string, unknown>)["handed"] = []) as Promise<string>[];
+    const digest = async (bytes: Uint8Array<ArrayBuffer>): Promise<string> =>
+      [...new Uint8Array(await crypto.subtle.digest("SHA-256", bytes))].map((b) => b.toString(16).padStart(2, "0")).join("");
     const send = MessagePort.prototype.postMessage;
     MessagePort.prototype.postMessage = function (this: MessagePort, ...args: unknown[]) {
       const { module } = (args[0] ?? {}) as { module?: unknown };
-      if (module instanceof Uint8Array) void note(new Uint8Array(module));
+      if (module instanceof Uint8Array) handed.push(digest(new Uint8Array(module)));
       (send as (...a: unknown[]) => void).apply(this, args);
     } as typeof send;
   });
@@ -136,7 +135,7 @@ after(async () => {
   desk?.clear();
 });
 
-const handed = (): Promise<string[]> => v.page.evaluate(() => (globalThis as unknown as { handed: string[] }).handed);
+const handed = (): Promise<string[]> => v.page.evaluate(() => Promise.all((globalThis as unknown as { handed: Promise<string>[] }).handed));
 const checkShown = (): Promise<string> => v.page.evaluate(() => document.querySelector<HTMLElement>("[data-state]")?.dataset["check"] ?? "");
 const panel = (): Promise<string> => v.page.evaluate(() => document.querySelector<HTMLElement>("[data-state]")?.dataset["state"] ?? "");
 
@@ -181,7 +180,7 @@ function tell(attack: string, stopped: string, from: number): void {
 /** What must be true of each attack that a check catches: nothing was made that could have run it. */
 async function refused(attack: string, ...checks: string[]): Promise<void> {
   const from = await begin();
-  await v.until(`${checks.join(" or ")} for ${attack}`, async () => checks.includes(await checkShown()), 20_000);
+  await v.until(`${checks.join(" or ")} for ${attack}`, async () => checks.includes(await checkShown()));
   const check = await checkShown();
   tell(attack, check, from);
   assert.equal(await panel(), "refused");
@@ -427,14 +426,14 @@ test("what runs ends when the index that is followed says so, or ends itself", a
     ["index delayed for ever, while it runs", (): Lie => "never", "expiry"],
     ["index replayed, while it runs", null, "expiry"],
   ] as const) {
-    const short = index({}, 9); // looked at again before half of its time is over
-    lieAt("/v1/index", short);
+    let short: Buffer | null = null; // looked at again before half of its time is over
+    lieAt("/v1/index", () => (short ??= index({}, 20)));
     await begin();
     await v.until("the loop", async () => (await panel()) === "running");
     assert.deepEqual(await handed(), [sha256(modules.get(loop)!)]);
     const from = Date.now();
     if (next !== null) lieAt("/v1/index", next());
-    await v.until(`${check} for ${what}`, async () => (await checkShown()) === check, 20_000);
+    await v.until(`${check} for ${what}`, async () => (await checkShown()) === check);
     tell(what, check, from);
     await v.until("silence", async () => (await v.silences()).length === 1);
     const [silence] = await v.silences();
