@@ -119,7 +119,6 @@ test("a site's visitors work with its token, come back with the session's, and g
   // The site may bring no other this minute; this one is no other.
   await v.state("waiting");
   way.cut();
-  await v.state("connecting");
   submit();
   await v.until("two more results", async () => (await v.gauge("Acknowledged")) === 4);
   const list = JSON.parse(run(desk.dir, "hub", "token", "list", "--json", "--hub", url, "--token-file", "operator.token")) as { tokens: { jti: string; role: string }[] };
