@@ -70,7 +70,8 @@ test("a picture appears as its parts are decided", async () => {
   help();
   help();
   await done(order);
-  await page.getByText(/done · 9 of 9 tasks accepted/).waitFor({ timeout: 15_000 });
+  await page.getByText(/done · 9 of 9 tasks accepted/).waitFor({ timeout: 60_000 });
+  await page.locator('canvas[aria-label*="9 of 9 parts are here"]').waitFor(); // drawn after the line that says so
   const pgm = readFileSync(join(folder, "picture.pgm"));
   assert.deepEqual(await pixels(), [...pgm.subarray(pgm.length - 120 * 90)]);
   await shots(visitor, "results-picture");
