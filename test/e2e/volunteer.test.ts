@@ -123,6 +123,22 @@ test("stop ends an endless loop", async () => {
   await v.until("the end of the frame", () => v.page.frames().length === 1);
 });
 
+test("stop, start and stop at once: nothing is said to have stopped before it has", async () => {
+  const [v] = await looping(endless, { share: 100, stubborn: true }); // it is cut off, after 50 ms
+  const start = v.page.getByRole("button", { name: "Start", exact: true, includeHidden: true });
+  const buttons = [await v.stop.elementHandle(), await start.elementHandle()] as const;
+  const [stopped, silent] = await v.page.evaluate(async ([stop, start]) => {
+    const panel = document.querySelector<HTMLElement>("div[data-state]")!;
+    const said = new Promise<number>((resolve) => {
+      new MutationObserver(() => panel.dataset["state"] === "stopped" && resolve(performance.now())).observe(panel, { attributeFilter: ["data-state"] });
+    });
+    for (const b of [stop, start, stop]) (b as HTMLElement).click();
+    const at = await said;
+    return [at, performance.getEntriesByName("countersign-silence").map((e) => e.startTime + e.duration)[0]];
+  }, buttons);
+  assert.ok(silent !== undefined && silent <= stopped!, `stopped at ${stopped}, silent at ${silent}`);
+});
+
 for (const [scope, target] of [
   ["all", () => ""],
   ["release", (_: ScriptedHub, digest: string) => digest],

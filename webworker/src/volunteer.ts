@@ -54,6 +54,8 @@ export class Volunteer {
   #callOffRest: () => void = () => {};
   #callOffPause: () => void = () => {};
   #callOffFlush: () => void = () => {};
+  #stops = 0;
+  #ends: Promise<unknown> = Promise.resolve(); // of all that was told to end
   #slots: Slot[] = [];
   #queue: { readonly lease: Lease; readonly since: number }[] = [];
   #job: View["job"] = null;
@@ -100,8 +102,9 @@ export class Volunteer {
     this.#callOffPause();
     this.#ask();
     this.#changed();
+    const stops = ++this.#stops;
     await this.#endAll("stopped");
-    if (this.#on) return; // started again meanwhile
+    if (this.#on || stops !== this.#stops) return; // started again meanwhile, and maybe stopped
     this.#state = "stopped";
     this.#follower?.end();
     // What is done but not acknowledged gets a moment more.
@@ -204,7 +207,8 @@ export class Volunteer {
       // The hub may have it back now: whatever a stopped run still says is not used.
       for (const s of slots) if (s.lease !== null) this.#handBack(s, s.lease);
     }
-    await Promise.all(slots.map((s) => s.end(cause)));
+    this.#ends = Promise.all([this.#ends, ...slots.map((s) => s.end(cause))]);
+    await this.#ends;
   }
 
   /** Of several that end together, the last one to be silent counts. */
