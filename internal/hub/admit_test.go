@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -180,10 +181,10 @@ func TestNothingReadBehindBadSignature(t *testing.T) {
 		"\r\n--b\r\nContent-Disposition: form-data; name=\"signature\"\r\n\r\nno signature\r\n--b\r\nContent-Disposition: form-data; name=\"source\"\r\n\r\n"
 	endless, w := io.Pipe()
 	defer endless.Close()
-	sent := 0
+	var sent atomic.Int64
 	go func() {
 		io.WriteString(w, head)
-		for junk := make([]byte, 64<<10); ; sent++ {
+		for junk := make([]byte, 64<<10); ; sent.Add(int64(len(junk))) {
 			if _, err := w.Write(junk); err != nil {
 				return
 			}
@@ -194,6 +195,9 @@ func TestNothingReadBehindBadSignature(t *testing.T) {
 	status, code := h.do("POST", "/v1/releases", "multipart/form-data; boundary=b", "", endless)
 	if code != "signature_malformed" || time.Since(start) > 30*time.Second {
 		t.Errorf("%d %s after %s", status, code, time.Since(start))
+	}
+	if n := sent.Load(); n >= release.MaxModule { // sockets take some of it
+		t.Errorf("%d bytes of a source were taken", n)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -118,13 +119,13 @@ func (s *stage) indexes(w work) (all []Attack) {
 	lie("that halts, and a halt that is lifted", "halted", s.index(30, halt), resume, resume)
 
 	// What was believed once is not taken back by an older one.
-	looks := 0
+	var looks atomic.Int64
 	all = append(all, Attack{Name: "index: that halts, then an older one that does not", Stops: []string{"halted"}, Files: w.files, Uninvited: [][]byte{w.lease},
 		Body: func(_ *Proxy, path string, _ []byte) *Answer {
 			if path != "/v1/index" {
 				return nil
 			}
-			if looks++; looks == 1 {
+			if looks.Add(1) == 1 {
 				return &Answer{Body: s.encode(s.index(30, halt))}
 			}
 			return &Answer{Body: s.encode(s.index(29, nil))}

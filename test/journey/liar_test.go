@@ -38,6 +38,9 @@ func liar(ts *testscript.TestScript, neg bool, args []string) {
 		r.Header.Set("Accept-Encoding", "identity")
 	}
 	proxy.ModifyResponse = func(res *http.Response) error {
+		if res.StatusCode == http.StatusSwitchingProtocols {
+			return nil // what is said over a socket is passed on
+		}
 		body, err := io.ReadAll(res.Body)
 		if err != nil {
 			return err
