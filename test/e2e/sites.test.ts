@@ -3,15 +3,17 @@
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { createServer } from "node:http";
+import { createServer, type Server } from "node:http";
 import { type AddressInfo, connect, createServer as createRelay, type Socket } from "node:net";
 import { after, afterEach, before, test } from "node:test";
 import { Visitor } from "./browser.ts";
 import { Desk, factor, run, Running } from "./real.ts";
 import { order, release, sha256, Signer } from "./sign.ts";
 
-const friend = "http://localhost:18101";
-const other = "http://localhost:18102";
+let friend: string;
+let other: string;
+const tags = new Map<string, string>(); // by site: what its page embeds
+const sites: Server[] = [];
 const grace = new Signer();
 const module = readFileSync(factor.module);
 
@@ -20,7 +22,20 @@ let hub: Running;
 let url: string;
 const leaving: (() => Promise<void> | void)[] = [];
 
+/** A site with one page; returns its origin. */
+async function site(): Promise<string> {
+  const server = createServer((_, r) => {
+    r.setHeader("Content-Type", "text/html; charset=utf-8");
+    r.end(`<!doctype html><html lang="en"><title>A site</title><link rel="icon" href="data:,"><h1>A site</h1>${tags.get(origin)}`);
+  });
+  sites.push(server);
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const origin = `http://localhost:${(server.address() as AddressInfo).port}`;
+  return origin;
+}
+
 before(async () => {
+  [friend, other] = [await site(), await site()];
   desk = new Desk();
   desk.policy("root", "--researcher", `Grace Hopper,grace/,${grace.text}`, "--max-task-fuel", String(2 ** 53 - 1), "--origin", friend, "--origin", other);
   hub = new Running(
@@ -39,6 +54,10 @@ afterEach(async () => {
 });
 
 after(async () => {
+  for (const server of sites) {
+    server.close();
+    server.closeAllConnections();
+  }
   await hub?.stop();
   desk?.clear();
 });
@@ -59,17 +78,9 @@ function submit(): void {
   desk.signer("submit", name, "--input", "numbers.txt", "--hub", url);
 }
 
-/** A site that embeds the hub's loader; a visitor comes, and starts. */
+/** A visitor comes to a site that embeds the hub's loader, and starts. */
 async function visit(site: string, tag: string): Promise<Visitor> {
-  const server = createServer((_, r) => {
-    r.setHeader("Content-Type", "text/html; charset=utf-8");
-    r.end(`<!doctype html><html lang="en"><title>A site</title><link rel="icon" href="data:,"><h1>A site</h1>${tag}`);
-  });
-  await new Promise<void>((resolve) => server.listen(Number(new URL(site).port), "127.0.0.1", resolve));
-  leaving.push(() => {
-    server.close();
-    server.closeAllConnections();
-  });
+  tags.set(site, tag);
   const v = await Visitor.arrive();
   leaving.push(() => v.leave());
   await v.page.goto(site);
