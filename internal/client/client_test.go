@@ -50,7 +50,9 @@ func TestPrintable(t *testing.T) {
 		"votes": {func(s string) string { return strings.TrimSpace(s) + "\n" }, func(c *Client) error {
 			return c.Votes(t.Context(), canon.Digest{}, func(wire.VoteLine) error { return nil })
 		}},
-		"event": {func(s string) string { return "event: order\ndata: " + strings.TrimSpace(s) + "\n\nevent: end\ndata: {}\n\n" }, func(c *Client) error {
+		"event": {func(s string) string {
+			return "event: order\ndata: " + strings.TrimSpace(s) + "\n\nevent: end\ndata: {}\n\n"
+		}, func(c *Client) error {
 			_, _, err := c.Follow(t.Context(), canon.Digest{}, 0, func(Followed) error { return nil })
 			return err
 		}},
