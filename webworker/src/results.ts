@@ -29,13 +29,13 @@ const words = 4_096; // characters shown of one output
 const main = document.querySelector("main")!;
 
 /** What is wrong, as a sentence. */
-class Failure extends Error {
+class Problem extends Error {
   constructor(message: string, readonly passing: boolean) {
     super(message);
   }
 }
 
-const failure = (error: unknown) => (error instanceof Failure ? error : new Failure("The hub cannot be reached.", true));
+const problem = (error: unknown) => (error instanceof Problem ? error : new Problem("The hub cannot be reached.", true));
 
 /** Asks the hub; what is wrong is its answer's sentence. */
 async function ask(path: string): Promise<Response> {
@@ -49,8 +49,8 @@ async function ask(path: string): Promise<Response> {
     // not the hub's own error
   }
   throw r.status === 401 || r.status === 403
-    ? new Failure("This hub shows results to those with its auditor’s token only: signer results ORDER --token-file FILE.", false)
-    : new Failure(`The hub says: ${message}.`, r.status >= 500 || r.status === 429);
+    ? new Problem("This hub shows results to those with its auditor’s token only: signer results ORDER --token-file FILE.", false)
+    : new Problem(`The hub says: ${message}.`, r.status >= 500 || r.status === 429);
 }
 
 async function list(): Promise<void> {
@@ -169,17 +169,19 @@ function cell(l: Line): Node {
 async function start(): Promise<void> {
   const order = new URLSearchParams(location.search).get("order");
   if (order === null) return list();
-  if (!/^[0-9a-f]{64}$/.test(order)) throw new Failure("An order is named by the 64 hexadecimal digits that signer submit printed.", false);
+  if (!/^[0-9a-f]{64}$/.test(order)) throw new Problem("An order is named by the 64 hexadecimal digits that signer submit printed.", false);
   const sheet = new Sheet(order);
   for (;;) {
     const began = performance.now();
     try {
-      if (!document.hidden && (await sheet.look())) return;
-      note.remove();
+      if (!document.hidden) {
+        if (await sheet.look()) return;
+        note.remove();
+      }
     } catch (error) {
-      const f = failure(error);
-      if (!f.passing) throw f;
-      tell(`${f.message} This page goes on trying.`);
+      const p = problem(error);
+      if (!p.passing) throw p;
+      tell(`${p.message} This page goes on trying.`);
     }
     await new Promise((resolve) => setTimeout(resolve, Math.max(every, 5 * (performance.now() - began))));
   }
@@ -193,6 +195,6 @@ function tell(text: string): void {
 }
 
 start().catch((error: unknown) => {
-  const f = failure(error);
-  tell(f.passing ? `${f.message} Load this page again to try again.` : f.message);
+  const p = problem(error);
+  tell(p.passing ? `${p.message} Load this page again to try again.` : p.message);
 });
